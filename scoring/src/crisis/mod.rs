@@ -1,0 +1,252 @@
+//! Signs of a crisis in text, and the latch they set.
+
+mod latch;
+mod watch;
+
+use crate::rules::pack::{Covers, Tier};
+use crate::rules::{CalmRule, CrisisRules, Rule, Rules, Signal};
+use crate::text;
+
+pub use latch::{Cause, Clearance, Latch, LatchError};
+pub use watch::{Heard, Moment, Watch};
+
+/// What a text shows of a crisis. Holds rule ids and places, never words of the text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// Sum of distinct signals; 0.8 and more is a crisis.
+    pub score: f64,
+    /// 1 (a wish) to 6 (an attempt, life in danger), after the C-SSRS.
+    pub severity: u8,
+    /// Kinds of signal (`ideation`, `plan`, `helper`, …), each once.
+    pub kinds: Vec<String>,
+    /// Ids of the rules that matched, each once; the second part names the pack.
+    pub rules: Vec<String>,
+    /// Where each of them matched first, in bytes of the text; the whole text when it was in disguise.
+    pub spans: Vec<(usize, usize)>,
+}
+
+/// From this score on a text is a crisis.
+const GATE: f64 = 0.8;
+/// Weak signals count together when this close, in bytes: about two sentences.
+const WINDOW: usize = 240;
+/// Bytes before a match that may hold its subject.
+const BEFORE: usize = 8;
+/// Half of what is read of a longer text: its head and its tail.
+const HALF: usize = 32 << 10;
+
+/// Judges inbound text: `None` when it shows no crisis. Reads the first and last 32 KiB of longer texts.
+pub fn signals(text: &str, rules: &Rules) -> Option<Evidence> {
+    parts(text).find_map(|(offset, part)| {
+        let reading = read(part, &rules.crisis);
+        let start = reading.strongest.as_ref().filter(|strongest| strongest.score >= GATE)?.start;
+        let mut evidence = Evidence {
+            score: reading.score(),
+            severity: 0,
+            kinds: Vec::new(),
+            rules: Vec::new(),
+            spans: Vec::new(),
+        };
+        for hit in reading.hits.iter().filter(|hit| hit.near(start)) {
+            evidence.severity = evidence.severity.max(hit.severity);
+            if !evidence.kinds.iter().any(|known| known == hit.kind) {
+                evidence.kinds.push(hit.kind.to_owned());
+            }
+            if !evidence.rules.contains(&hit.rule.id) {
+                evidence.rules.push(hit.rule.id.clone());
+                let (from, to) = reading.span(hit, part);
+                evidence.spans.push((from + offset, to + offset));
+            }
+        }
+        Some(evidence)
+    })
+}
+
+/// How much a text shows, 0 when nothing: what is not a crisis yet may become one in company.
+pub(crate) fn weight(text: &str, rules: &Rules) -> f64 {
+    parts(text).map(|(_, part)| read(part, &rules.crisis).score()).fold(0.0, f64::max)
+}
+
+/// The heaviest rule and where it matched, when the text is a crisis.
+pub(crate) fn find<'r>(text: &str, rules: &'r Rules) -> Option<(&'r Rule, (usize, usize))> {
+    parts(text).find_map(|(offset, part)| {
+        let reading = read(part, &rules.crisis);
+        let start = reading.strongest.as_ref().filter(|strongest| strongest.score >= GATE)?.start;
+        let near = reading.hits.iter().filter(|hit| hit.near(start));
+        let hit = near.max_by_key(|hit| (hit.tier, hit.severity))?;
+        let (from, to) = reading.span(hit, part);
+        Some((hit.rule, (from + offset, to + offset)))
+    })
+}
+
+/// Ids of every rule and every calming rule that speaks to the text, for the examples in the packs.
+pub(crate) fn ids(text: &str, rules: &Rules) -> Vec<String> {
+    let folded = text::fold(text);
+    let whole = (0, folded.len());
+    let calms =
+        rules.crisis.calms.iter().filter(|calm| calm.expression.find(&folded, whole).next().is_some());
+    let views = text::views(text, &folded, rules.crisis.disguises());
+    let hits = std::iter::once(&folded).chain(&views).flat_map(|view| look(view, &rules.crisis));
+    hits.map(|hit| hit.rule.id.clone()).chain(calms.map(|calm| calm.rule.id.clone())).collect()
+}
+
+fn parts(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut parts = text::ends(text, HALF);
+    let head = parts.next().map(|head| (0, head));
+    let tail = parts.next().map(|tail| (text.len() - tail.len(), tail));
+    head.into_iter().chain(tail)
+}
+
+#[derive(Debug)]
+struct Hit<'r> {
+    rule: &'r Rule,
+    tier: Tier,
+    kind: &'r str,
+    severity: u8,
+    start: usize,
+    end: usize,
+}
+
+impl Hit<'_> {
+    fn near(&self, start: usize) -> bool {
+        self.start.abs_diff(start) <= WINDOW
+    }
+}
+
+struct Strongest {
+    score: f64,
+    start: usize,
+}
+
+/// What one way of reading a text shows.
+struct Reading<'r> {
+    hits: Vec<Hit<'r>>,
+    strongest: Option<Strongest>,
+    /// Read as it is written, so that places in it are places in the text.
+    plain: bool,
+}
+
+impl<'r> Reading<'r> {
+    fn of(view: &str, plain: bool, rules: &'r CrisisRules) -> Self {
+        let hits = look(view, rules);
+        Self { strongest: strongest(&hits), hits, plain }
+    }
+
+    fn score(&self) -> f64 {
+        self.strongest.as_ref().map_or(0.0, |strongest| strongest.score)
+    }
+
+    fn span(&self, hit: &Hit<'_>, text: &str) -> (usize, usize) {
+        if self.plain {
+            (text::source(text, hit.start), text::source(text, hit.end))
+        } else {
+            (0, text.len())
+        }
+    }
+}
+
+/// The first reading that is a crisis, else the one that shows most.
+fn read<'r>(text: &str, rules: &'r CrisisRules) -> Reading<'r> {
+    let folded = text::fold(text);
+    let mut best = Reading::of(&folded, true, rules);
+    if best.score() >= GATE {
+        return best;
+    }
+    for view in text::views(text, &folded, rules.disguises()) {
+        let reading = Reading::of(&view, false, rules);
+        if reading.score() > best.score() {
+            best = reading;
+        }
+        if best.score() >= GATE {
+            break;
+        }
+    }
+    best
+}
+
+fn strongest(hits: &[Hit<'_>]) -> Option<Strongest> {
+    let mut best: Option<Strongest> = None;
+    for hit in hits {
+        let mut counted: Vec<&str> = Vec::new();
+        let mut score = 0.0;
+        for other in hits.iter().filter(|other| other.near(hit.start)) {
+            if !counted.contains(&other.rule.id.as_str()) {
+                counted.push(&other.rule.id);
+                score += match other.tier {
+                    Tier::A => 1.0,
+                    Tier::B => 0.6,
+                    Tier::C => 0.25,
+                };
+            }
+        }
+        if best.as_ref().is_none_or(|known| known.score < score) {
+            best = Some(Strongest { score, start: hit.start });
+        }
+    }
+    best
+}
+
+/// Rules in one reading, each where it first stands uncalmed.
+fn look<'r>(folded: &str, rules: &'r CrisisRules) -> Vec<Hit<'r>> {
+    let mut hits: Vec<Hit<'r>> = Vec::new();
+    for called in rules.called(folded) {
+        let Some(rule) = rules.rules.get(called.rule) else { continue };
+        if hits.last().is_some_and(|hit| std::ptr::eq(hit.rule, &rule.rule)) {
+            continue;
+        }
+        let calmed = |(start, end): (usize, usize)| {
+            rule.calms
+                .iter()
+                .filter_map(|index| rules.calms.get(*index))
+                .any(|calm| takes_back(calm, folded, start, end, rules))
+        };
+        if let Some((start, end)) = rule.expression.find(folded, called.within).find(|span| !calmed(*span)) {
+            hits.push(Hit {
+                rule: &rule.rule,
+                tier: rule.spec.tier,
+                kind: &rule.spec.kind,
+                severity: rule.spec.severity,
+                start,
+                end,
+            });
+        }
+    }
+    hits
+}
+
+fn takes_back(calm: &CalmRule, folded: &str, start: usize, end: usize, rules: &CrisisRules) -> bool {
+    let within = (start.saturating_sub(WINDOW), (end + WINDOW).min(folded.len()));
+    let mut found = calm.expression.find(folded, within);
+    match calm.spec.covers {
+        // One trailing sign belongs to the match's edge, not to its words.
+        Covers::Figure => found.any(|(from, to)| from <= start && end <= to + 1),
+        Covers::Matter => {
+            let speaks = || {
+                // Who speaks is often said just before: `i`, `we just`.
+                let said = folded.as_bytes().get(start.saturating_sub(BEFORE)..end).unwrap_or_default();
+                let words = said.split(|byte| matches!(byte, b' ' | b'.'));
+                words
+                    .filter_map(|word| std::str::from_utf8(word).ok())
+                    .any(|word| rules.persons.contains(word))
+            };
+            found.any(|(from, to)| from < end && start < to) && !speaks()
+        }
+    }
+}
+
+impl Rules {
+    /// The words for a call held because somebody is in crisis: its rule id and text.
+    pub fn latched(&self) -> (&str, &str) {
+        let rule = self.signal(Signal::CrisisLatched);
+        (&rule.id, &rule.reason)
+    }
+
+    /// Compiles now what is otherwise compiled when a text first asks for it.
+    pub fn warm(&self) {
+        self.crisis.warm();
+    }
+
+    /// People close by that the text names (`brother`), folded: whom a report may be about.
+    pub(crate) fn relations<'t>(&self, folded: &'t str) -> Vec<&'t str> {
+        folded.split([' ', '.']).filter(|word| self.crisis.relations.contains(*word)).collect()
+    }
+}

@@ -1,0 +1,427 @@
+//! brush-parser's tree as [`Script`].
+
+use brush_parser::ast::{
+    self, AndOr, Command, CommandPrefixOrSuffixItem as Item, CompoundCommand, IoFileRedirectKind,
+    IoFileRedirectTarget, IoRedirect, SourceLocation,
+};
+use brush_parser::word::{
+    Parameter, ParameterExpr, SpecialParameter, TildeExpr, WordPiece, WordPieceWithSource,
+};
+use brush_parser::{Parser, ParserOptions};
+
+use super::syntax::{Piece, Pipeline, Redirect, Script, Simple, Stage, Syntax, Unreadable, Word};
+
+/// Bash, by brush-parser.
+#[derive(Debug)]
+pub(crate) struct Brush;
+
+const BYTES: usize = 64 << 10;
+const DEPTH: usize = 6;
+const NODES: usize = 2_000;
+/// The parser descends once per open bracket or compound keyword; beyond this its stack and time are at risk.
+const OPEN: usize = 24;
+
+impl Syntax for Brush {
+    fn parse(&self, text: &str) -> Result<Script, Unreadable> {
+        parse(text, &mut NODES.clone(), 0)
+    }
+}
+
+fn parse(text: &str, nodes: &mut usize, depth: usize) -> Result<Script, Unreadable> {
+    if text.len() > BYTES || depth > DEPTH || nested(text) > OPEN {
+        return Err(Unreadable::TooLarge);
+    }
+    let options = ParserOptions::default();
+    let program = Parser::new(text.as_bytes(), &options).parse_program().map_err(|_| Unreadable::Syntax)?;
+    let mut reader = Reader { options, nodes, depth };
+    let lists: Vec<Script> =
+        program.complete_commands.iter().map(|list| reader.list(list)).collect::<Result<_, _>>()?;
+    Ok(Script(lists.into_iter().flat_map(|script| script.0).collect()))
+}
+
+/// How deep brackets and compound commands can nest at most.
+fn nested(text: &str) -> usize {
+    let mut open = 0usize;
+    let mut most = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'{' => open += 1,
+            b')' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    let keywords = text
+        .split(|letter: char| letter.is_whitespace() || letter == ';')
+        .filter(|word| matches!(*word, "if" | "while" | "until" | "for" | "case" | "!" | "select"));
+    most.max(keywords.count().saturating_sub(OPEN))
+}
+
+struct Reader<'n> {
+    options: ParserOptions,
+    nodes: &'n mut usize,
+    depth: usize,
+}
+
+type Read<T> = Result<T, Unreadable>;
+
+impl Reader<'_> {
+    fn spend(&mut self) -> Read<()> {
+        *self.nodes = self.nodes.checked_sub(1).ok_or(Unreadable::TooLarge)?;
+        Ok(())
+    }
+
+    fn list(&mut self, list: &ast::CompoundList) -> Read<Script> {
+        let mut pipelines = Vec::new();
+        for item in &list.0 {
+            pipelines.push(self.pipeline(&item.0.first)?);
+            for next in &item.0.additional {
+                let (AndOr::And(pipeline) | AndOr::Or(pipeline)) = next;
+                pipelines.push(self.pipeline(pipeline)?);
+            }
+        }
+        Ok(Script(pipelines))
+    }
+
+    fn pipeline(&mut self, pipeline: &ast::Pipeline) -> Read<Pipeline> {
+        Ok(Pipeline(pipeline.seq.iter().map(|command| self.command(command)).collect::<Read<_>>()?))
+    }
+
+    fn command(&mut self, command: &Command) -> Read<Stage> {
+        self.spend()?;
+        match command {
+            Command::Simple(simple) => Ok(Stage::Simple(self.simple(simple)?)),
+            Command::Compound(compound, redirects) => self.compound(compound, redirects.as_ref()),
+            Command::Function(function) => {
+                let body = self.compound(&function.body.0, function.body.1.as_ref())?;
+                Ok(Stage::Function {
+                    name: function.fname.value.clone(),
+                    body: Script(vec![Pipeline(vec![body])]),
+                })
+            }
+            Command::ExtendedTest(test, redirects) => {
+                let mut words = Vec::new();
+                self.test(&test.expr, &mut words)?;
+                Ok(Stage::Group {
+                    variable: None,
+                    words,
+                    parts: Vec::new(),
+                    redirects: self.redirects(redirects.as_ref())?,
+                })
+            }
+        }
+    }
+
+    fn test(&mut self, test: &ast::ExtendedTestExpr, words: &mut Vec<Word>) -> Read<()> {
+        use ast::ExtendedTestExpr::{And, BinaryTest, Not, Or, Parenthesized, UnaryTest};
+        self.spend()?;
+        match test {
+            And(left, right) | Or(left, right) => {
+                self.test(left, words)?;
+                self.test(right, words)
+            }
+            Not(inner) | Parenthesized(inner) => self.test(inner, words),
+            UnaryTest(_, word) => {
+                words.push(self.word(&word.value)?);
+                Ok(())
+            }
+            BinaryTest(_, left, right) => {
+                words.push(self.word(&left.value)?);
+                words.push(self.word(&right.value)?);
+                Ok(())
+            }
+        }
+    }
+
+    fn compound(&mut self, compound: &CompoundCommand, redirects: Option<&ast::RedirectList>) -> Read<Stage> {
+        let (mut variable, mut words) = (None, Vec::new());
+        let parts = match compound {
+            CompoundCommand::Arithmetic(arithmetic) => {
+                words.push(self.word(&arithmetic.expr.value)?);
+                Vec::new()
+            }
+            CompoundCommand::ArithmeticForClause(clause) => {
+                for part in [&clause.initializer, &clause.condition, &clause.updater].into_iter().flatten() {
+                    words.push(self.word(&part.value)?);
+                }
+                vec![self.list(&clause.body.list)?]
+            }
+            CompoundCommand::BraceGroup(group) => vec![self.list(&group.list)?],
+            CompoundCommand::Subshell(subshell) => vec![self.list(&subshell.list)?],
+            CompoundCommand::ForClause(clause) => {
+                let values =
+                    clause.values.iter().flatten().map(|word| self.word(&word.value)).collect::<Read<_>>()?;
+                variable = Some((clause.variable_name.clone(), values));
+                vec![self.list(&clause.body.list)?]
+            }
+            CompoundCommand::CaseClause(clause) => {
+                words.push(self.word(&clause.value.value)?);
+                clause
+                    .cases
+                    .iter()
+                    .filter_map(|case| case.cmd.as_ref())
+                    .map(|list| self.list(list))
+                    .collect::<Read<_>>()?
+            }
+            CompoundCommand::IfClause(clause) => {
+                let mut parts = vec![self.list(&clause.condition)?, self.list(&clause.then)?];
+                for other in clause.elses.iter().flatten() {
+                    if let Some(condition) = &other.condition {
+                        parts.push(self.list(condition)?);
+                    }
+                    parts.push(self.list(&other.body)?);
+                }
+                parts
+            }
+            CompoundCommand::WhileClause(clause) | CompoundCommand::UntilClause(clause) => {
+                vec![self.list(&clause.0)?, self.list(&clause.1.list)?]
+            }
+            CompoundCommand::Coprocess(coprocess) => {
+                vec![Script(vec![Pipeline(vec![self.command(&coprocess.body)?])])]
+            }
+        };
+        Ok(Stage::Group { variable, words, parts, redirects: self.redirects(redirects)? })
+    }
+
+    fn redirects(&mut self, redirects: Option<&ast::RedirectList>) -> Read<Vec<Redirect>> {
+        let mut read = Vec::new();
+        for redirect in redirects.iter().flat_map(|list| &list.0) {
+            read.extend(self.redirect(redirect)?);
+        }
+        Ok(read)
+    }
+
+    fn redirect(&mut self, redirect: &IoRedirect) -> Read<Option<Redirect>> {
+        self.spend()?;
+        Ok(match redirect {
+            IoRedirect::File(_, kind, target) => {
+                let word = match target {
+                    IoFileRedirectTarget::Filename(word) | IoFileRedirectTarget::Duplicate(word) => {
+                        self.word(&word.value)?
+                    }
+                    IoFileRedirectTarget::Fd(_) => return Ok(None),
+                    IoFileRedirectTarget::ProcessSubstitution(kind, subshell) => {
+                        Word(vec![self.process(kind, subshell)?])
+                    }
+                };
+                match kind {
+                    IoFileRedirectKind::Read => Some(Redirect::Read(word)),
+                    IoFileRedirectKind::DuplicateInput | IoFileRedirectKind::DuplicateOutput => None,
+                    IoFileRedirectKind::Write
+                    | IoFileRedirectKind::Append
+                    | IoFileRedirectKind::ReadAndWrite
+                    | IoFileRedirectKind::Clobber => Some(Redirect::Write(word)),
+                }
+            }
+            IoRedirect::HereString(_, word) => Some(Redirect::Here(self.word(&word.value)?)),
+            IoRedirect::HereDocument(_, document) if document.requires_expansion => {
+                let pieces = brush_parser::word::parse_heredoc(&document.doc.value, &self.options)
+                    .map_err(|_| Unreadable::Syntax)?;
+                Some(Redirect::Here(Word(self.pieces(&pieces, true)?)))
+            }
+            IoRedirect::HereDocument(_, document) => {
+                Some(Redirect::Here(Word(vec![Piece::Text(document.doc.value.clone())])))
+            }
+            IoRedirect::OutputAndError(word, _) => Some(Redirect::Write(self.word(&word.value)?)),
+        })
+    }
+
+    fn simple(&mut self, command: &ast::SimpleCommand) -> Read<Simple> {
+        let mut simple = Simple::default();
+        let prefix = command.prefix.iter().flat_map(|items| &items.0);
+        for item in prefix {
+            self.item(item, true, &mut simple)?;
+        }
+        if let Some(word) = &command.word_or_name {
+            simple.words.push(self.word(&word.value)?);
+        }
+        for item in command.suffix.iter().flat_map(|items| &items.0) {
+            self.item(item, false, &mut simple)?;
+        }
+        simple.span = command.location().map(|span| (span.start.index, span.end.index));
+        Ok(simple)
+    }
+
+    fn item(&mut self, item: &Item, before: bool, simple: &mut Simple) -> Read<()> {
+        self.spend()?;
+        match item {
+            Item::IoRedirect(redirect) => simple.redirects.extend(self.redirect(redirect)?),
+            Item::Word(word) => simple.words.push(self.word(&word.value)?),
+            Item::AssignmentWord(assignment, _) if before => {
+                let value = match &assignment.value {
+                    ast::AssignmentValue::Scalar(word) => self.word(&word.value)?,
+                    ast::AssignmentValue::Array(words) => {
+                        let mut pieces = Vec::new();
+                        for (_, word) in words {
+                            pieces.extend(self.word(&word.value)?.0);
+                            pieces.push(Piece::Text(" ".to_owned()));
+                        }
+                        Word(pieces)
+                    }
+                };
+                let (ast::AssignmentName::VariableName(name)
+                | ast::AssignmentName::ArrayElementName(name, _)) = &assignment.name;
+                simple.assigns.push((name.clone(), value));
+            }
+            Item::AssignmentWord(_, word) => simple.words.push(self.word(&word.value)?),
+            Item::ProcessSubstitution(kind, subshell) => {
+                let process = self.process(kind, subshell)?;
+                simple.words.push(Word(vec![process]));
+            }
+        }
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        kind: &ast::ProcessSubstitutionKind,
+        subshell: &ast::SubshellCommand,
+    ) -> Read<Piece> {
+        let script = self.list(&subshell.list)?;
+        Ok(match kind {
+            ast::ProcessSubstitutionKind::Read => Piece::Process(script),
+            ast::ProcessSubstitutionKind::Write => Piece::Sink(script),
+        })
+    }
+
+    fn word(&mut self, raw: &str) -> Read<Word> {
+        self.spend()?;
+        if !raw.contains(['$', '`', '\'', '"', '\\']) {
+            return Ok(Word(vec![Piece::Text(raw.to_owned())]));
+        }
+        let inner = raw.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+        if let Some(inner) = inner.filter(|inner| !inner.contains('\'')) {
+            return Ok(Word(vec![Piece::Text(inner.to_owned())]));
+        }
+        let pieces = brush_parser::word::parse(raw, &self.options).map_err(|_| Unreadable::Syntax)?;
+        Ok(Word(self.pieces(&pieces, false)?))
+    }
+
+    fn variable(&mut self, expansion: &ParameterExpr, quoted: bool) -> Read<Vec<Piece>> {
+        use ParameterExpr::{
+            AssignDefaultValues, Parameter, Substring, UseAlternativeValue, UseDefaultValues,
+        };
+        match expansion {
+            Parameter { parameter, indirect: false } | Substring { parameter, indirect: false, .. } => {
+                Ok(vec![named(parameter, None, quoted)])
+            }
+            UseDefaultValues { parameter, indirect: false, default_value, .. }
+            | AssignDefaultValues { parameter, indirect: false, default_value, .. } => {
+                let fallback = default_value.as_deref().map(|raw| self.word(raw)).transpose()?;
+                Ok(vec![named(parameter, fallback, quoted)])
+            }
+            UseAlternativeValue { alternative_value: Some(raw), .. } => Ok(self.word(raw)?.0),
+            _ => Ok(vec![Piece::Unknown]),
+        }
+    }
+
+    fn pieces(&mut self, pieces: &[WordPieceWithSource], quoted: bool) -> Read<Vec<Piece>> {
+        let mut read = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            self.spend()?;
+            match &piece.piece {
+                WordPiece::Text(text) => read.push(Piece::Text(text.clone())),
+                WordPiece::SingleQuotedText(text) => read.push(Piece::Text(text.clone())),
+                WordPiece::AnsiCQuotedText(text) => read.push(Piece::Text(ansi(text))),
+                WordPiece::DoubleQuotedSequence(inner) | WordPiece::GettextDoubleQuotedSequence(inner) => {
+                    if inner.is_empty() {
+                        read.push(Piece::Text(String::new()));
+                    }
+                    read.extend(self.pieces(inner, true)?);
+                }
+                WordPiece::TildeExpansion(TildeExpr::Home) => read.push(Piece::Text("~".to_owned())),
+                WordPiece::TildeExpansion(TildeExpr::UserHome(user)) => {
+                    read.push(Piece::Text(format!("~{user}")))
+                }
+                WordPiece::TildeExpansion(_) => read.push(Piece::Unknown),
+                WordPiece::ParameterExpansion(expansion) => read.extend(self.variable(expansion, quoted)?),
+                WordPiece::CommandSubstitution(text) | WordPiece::BackquotedCommandSubstitution(text) => {
+                    read.push(Piece::Command { script: parse(text, self.nodes, self.depth + 1)?, quoted });
+                }
+                WordPiece::EscapeSequence(text) => {
+                    let text = text.strip_prefix('\\').unwrap_or(text);
+                    read.push(Piece::Text(if text == "\n" { String::new() } else { text.to_owned() }));
+                }
+                WordPiece::ArithmeticExpression(expression) => {
+                    read.extend(
+                        self.word(&expression.value)?
+                            .0
+                            .into_iter()
+                            .filter(|piece| matches!(piece, Piece::Command { .. })),
+                    );
+                    read.push(Piece::Unknown);
+                }
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// `$x` by the name its value is kept under; `$@` stands for all that was given.
+fn named(parameter: &Parameter, fallback: Option<Word>, quoted: bool) -> Piece {
+    match parameter {
+        Parameter::Named(name) | Parameter::NamedWithIndex { name, .. } => {
+            Piece::Variable { name: name.clone(), fallback, quoted }
+        }
+        Parameter::NamedWithAllIndices { name, .. } => {
+            Piece::Variable { name: name.clone(), fallback, quoted: false }
+        }
+        Parameter::Positional(index) => Piece::Variable { name: index.to_string(), fallback, quoted },
+        Parameter::Special(SpecialParameter::AllPositionalParameters { .. }) => {
+            Piece::Variable { name: "@".to_owned(), fallback, quoted: false }
+        }
+        Parameter::Special(_) => Piece::Unknown,
+    }
+}
+
+/// `$'\x72\155'` as the shell reads it.
+pub(super) fn ansi(text: &str) -> String {
+    let mut read = Vec::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            read.extend(letter.encode_utf8(&mut [0; 4]).bytes());
+            continue;
+        }
+        match letters.next() {
+            Some('x') => read.push(byte(digits(&mut letters, 16, 2, 0))),
+            Some(first @ '0'..='7') => {
+                // `printf` takes one digit more after a zero.
+                let most = if first == '0' { 3 } else { 2 };
+                read.push(byte(digits(&mut letters, 8, most, first.to_digit(8).unwrap_or(0))));
+            }
+            Some(kind @ ('u' | 'U')) => {
+                let value = digits(&mut letters, 16, if kind == 'u' { 4 } else { 8 }, 0);
+                read.extend(char::from_u32(value).unwrap_or('\u{fffd}').encode_utf8(&mut [0; 4]).bytes());
+            }
+            Some('n') => read.push(b'\n'),
+            Some('t') => read.push(b'\t'),
+            Some('r') => read.push(b'\r'),
+            Some('a' | 'b' | 'f' | 'v' | 'e' | 'E') => read.push(b' '),
+            Some(other) => read.extend(other.encode_utf8(&mut [0; 4]).bytes()),
+            None => {}
+        }
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+fn digits(
+    letters: &mut std::iter::Peekable<std::str::Chars<'_>>,
+    radix: u32,
+    most: usize,
+    first: u32,
+) -> u32 {
+    let mut value = first;
+    for _ in 0..most {
+        let Some(digit) = letters.peek().and_then(|next| next.to_digit(radix)) else {
+            break;
+        };
+        value = value.wrapping_mul(radix).wrapping_add(digit);
+        letters.next();
+    }
+    value
+}
+
+fn byte(value: u32) -> u8 {
+    u8::try_from(value & 0xff).unwrap_or_default()
+}

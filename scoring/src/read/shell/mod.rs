@@ -1,0 +1,540 @@
+//! Shell text, command by command: what runs, on what, and what flows from one to the next.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::Context;
+use crate::read::path::{self, Use};
+use crate::read::{code, sql};
+use crate::rules::pack::Scope;
+use crate::rules::{Rules, Signal};
+use crate::weigh::{Findings, Place};
+
+mod brush;
+mod carried;
+mod command;
+mod spoken;
+mod syntax;
+mod wrapper;
+
+use syntax::{Piece, Redirect, Script, Simple, Stage, Syntax, Unreadable, Word};
+
+/// Texts inside texts: `bash -c "bash -c …"`.
+const DEPTH: usize = 6;
+/// Commands run per text, functions and nested texts included.
+const STEPS: usize = 2_000;
+/// Bytes parsed per text, those of nested texts included: a file that runs itself twice doubles at every depth.
+const BYTES: usize = 256 << 10;
+
+/// Adds what the shell text does.
+pub(crate) fn read<'r>(
+    text: &str,
+    at: &Place,
+    context: &Context<'_>,
+    rules: &'r Rules,
+    findings: &mut Findings<'r>,
+) {
+    Walk::new(at, context, rules, findings).text(text, Flow::default());
+}
+
+/// Whether one of the first words is a program some pack knows.
+pub(crate) fn opens_like_command(text: &str, rules: &Rules) -> bool {
+    let words = text.split(|letter: char| {
+        letter.is_whitespace() || matches!(letter, ';' | '|' | '&' | '(' | '$' | '`' | '{')
+    });
+    words
+        .filter(|word| !word.is_empty())
+        .take(3)
+        .any(|word| rules.programs.knows(word.rsplit('/').next().unwrap_or_default()))
+}
+
+/// As [`read`], for text that may be no command at all: it counts only where it would be decisive.
+pub(crate) fn attempt<'r>(
+    text: &str,
+    at: &Place,
+    context: &Context<'_>,
+    rules: &'r Rules,
+    findings: &mut Findings<'r>,
+) {
+    Walk::new(at, context, rules, findings).attempt(|walk| {
+        walk.text(text, Flow::default());
+    });
+}
+
+/// A program and its argument list as one shell text. A lone command word stays as it is: it may be shell itself.
+pub(crate) fn joined(command: &str, words: &[Value]) -> String {
+    words.iter().filter_map(Value::as_str).fold(command.to_owned(), |mut text, word| {
+        text.push_str(" '");
+        text.push_str(&word.replace('\'', r"'\''"));
+        text.push('\'');
+        text
+    })
+}
+
+/// What comes through a pipe or out of a substitution.
+#[derive(Debug, Clone, Default)]
+struct Flow {
+    /// Known word for word.
+    literal: Option<String>,
+    network: bool,
+    secret: bool,
+    file: bool,
+    decoded: bool,
+}
+
+impl Flow {
+    fn taint(&mut self, other: &Self) {
+        self.network |= other.network;
+        self.secret |= other.secret;
+        self.file |= other.file;
+        self.decoded |= other.decoded;
+    }
+}
+
+/// A word after expansion.
+#[derive(Debug, Clone, Default)]
+struct Arg {
+    text: String,
+    known: bool,
+    flow: Flow,
+    /// It names a pipe (`<(…)`): its text is what flows.
+    pipe: bool,
+}
+
+impl Arg {
+    fn word(text: &str) -> Self {
+        Self { text: text.to_owned(), known: true, ..Self::default() }
+    }
+}
+
+struct Walk<'w, 'r> {
+    rules: &'r Rules,
+    context: &'w Context<'w>,
+    findings: &'w mut Findings<'r>,
+    /// Where the command now read lies.
+    at: Place,
+    /// Where the text now read lies.
+    outer: Place,
+    variables: HashMap<String, Option<String>>,
+    functions: HashMap<String, Script>,
+    calling: Vec<String>,
+    /// Names of files that came over the network in this text.
+    fetched: Vec<String>,
+    /// Files this text wrote, with what they hold when that is known.
+    written: HashMap<String, Option<String>>,
+    /// What comes in through the pipe of the command whose words are read.
+    feeding: Flow,
+    /// The words now read may be no command.
+    attempting: bool,
+    /// The command runs on every file of a tree.
+    walking: bool,
+    /// Another user's rights are in force.
+    privileged: bool,
+    depth: usize,
+    steps: usize,
+    bytes: usize,
+}
+
+impl<'w, 'r> Walk<'w, 'r> {
+    fn new(at: &Place, context: &'w Context<'w>, rules: &'r Rules, findings: &'w mut Findings<'r>) -> Self {
+        Self {
+            rules,
+            context,
+            findings,
+            at: at.fix(),
+            outer: at.clone(),
+            variables: HashMap::new(),
+            functions: HashMap::new(),
+            calling: Vec::new(),
+            fetched: Vec::new(),
+            written: HashMap::new(),
+            feeding: Flow::default(),
+            attempting: false,
+            walking: false,
+            privileged: false,
+            depth: 0,
+            steps: STEPS,
+            bytes: BYTES,
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        self.findings.add(self.rules.signal(signal), self.at.clone());
+    }
+
+    fn doubt(&mut self, signal: Signal, cap: f64) {
+        self.findings.doubt(self.rules.signal(signal), cap, self.at.clone());
+    }
+
+    fn text(&mut self, text: &str, input: Flow) -> Flow {
+        let Some(bytes) = self.bytes.checked_sub(text.len()).filter(|_| self.depth < DEPTH) else {
+            self.signal(Signal::ShellTooLarge);
+            return Flow::default();
+        };
+        self.bytes = bytes;
+        if sql::is_bare_statement(text) {
+            sql::read(text, &self.at, self.rules, self.findings);
+            return Flow::default();
+        }
+        match brush::Brush.parse(text) {
+            Ok(script) => {
+                self.depth += 1;
+                let spans = self.depth == 1 && text.is_ascii();
+                let output = self.script(&script, &input, spans);
+                self.depth -= 1;
+                output
+            }
+            Err(Unreadable::TooLarge) => {
+                self.signal(Signal::ShellTooLarge);
+                Flow::default()
+            }
+            Err(Unreadable::Syntax) => {
+                self.unreadable(text);
+                Flow::default()
+            }
+        }
+    }
+
+    fn unreadable(&mut self, text: &str) {
+        if sql::is_statement(text) {
+            sql::read(text, &self.at, self.rules, self.findings);
+        }
+        let dangerous = self.rules.patterns.get(&Scope::Shell).is_some_and(|patterns| patterns.any(text));
+        self.signal(if dangerous { Signal::ShellUnparsedDanger } else { Signal::ShellUnparsed });
+    }
+
+    fn script(&mut self, script: &Script, input: &Flow, spans: bool) -> Flow {
+        let mut output = Flow::default();
+        let single = script.0.len() == 1;
+        for pipeline in &script.0 {
+            let mut flow = input.clone();
+            for stage in &pipeline.0 {
+                flow = self.stage(stage, flow, spans);
+            }
+            output.taint(&flow);
+            if single {
+                output.literal = flow.literal;
+            }
+        }
+        output
+    }
+
+    fn stage(&mut self, stage: &Stage, input: Flow, spans: bool) -> Flow {
+        if self.steps == 0 {
+            self.signal(Signal::ShellTooLarge);
+            return Flow::default();
+        }
+        self.steps -= 1;
+        match stage {
+            Stage::Simple(simple) => {
+                if spans && let Some(span) = simple.span {
+                    self.at = self.outer.span(span).fix();
+                }
+                self.simple(simple, input)
+            }
+            Stage::Group { variable, words, parts, redirects } => {
+                if let Some((name, values)) = variable {
+                    let value = values.iter().flat_map(|word| self.expand(word)).next();
+                    self.variables.insert(name.clone(), value.filter(|arg| arg.known).map(|arg| arg.text));
+                }
+                for word in words {
+                    self.expand(word);
+                }
+                let (input, files) = self.redirects(redirects, input);
+                let mut output = Flow::default();
+                for part in parts {
+                    let flow = self.script(part, &input, spans);
+                    output.taint(&flow);
+                    if parts.len() == 1 {
+                        output.literal = flow.literal;
+                    }
+                }
+                self.pour(redirects, &files, &output);
+                output
+            }
+            Stage::Function { name, body } => {
+                self.functions.insert(name.clone(), body.clone());
+                // Called or not, what it holds is what it may do.
+                self.calling.push(name.clone());
+                self.script(body, &Flow::default(), spans);
+                self.calling.pop();
+                Flow::default()
+            }
+        }
+    }
+
+    fn simple(&mut self, simple: &Simple, input: Flow) -> Flow {
+        let outer = std::mem::replace(&mut self.feeding, input.clone());
+        for (name, word) in &simple.assigns {
+            let value = self.expand(word);
+            let known = value.iter().all(|arg| arg.known);
+            let text = value.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(" ");
+            self.assigned(name, known.then_some(&text));
+            self.variables.insert(name.clone(), known.then_some(text));
+        }
+        let args: Vec<Arg> = simple.words.iter().flat_map(|word| self.expand(word)).collect();
+        let (input, files) = self.redirects(&simple.redirects, input);
+        let output = self.run(&args, input);
+        self.pour(&simple.redirects, &files, &output);
+        self.feeding = outer;
+        output
+    }
+
+    /// Settings that make an innocent program run something else.
+    fn assigned(&mut self, name: &str, value: Option<&String>) {
+        let setting = format!("{name}=");
+        if let Some(rule) = self.rules.programs.verb(&setting) {
+            self.findings.add(rule, self.at.clone());
+        }
+        let wrapper = self.rules.programs.wrappers.get(&setting).and_then(|found| found.first());
+        if let (Some(wrapper), Some(value)) = (wrapper, value) {
+            self.findings.add(&wrapper.0, self.at.clone());
+            self.text(value.trim_start_matches('|'), Flow::default());
+        }
+    }
+
+    /// What a command wrote goes where its redirections point.
+    fn pour(&mut self, redirects: &[Redirect], files: &[String], output: &Flow) {
+        for redirect in redirects {
+            if let Redirect::Write(Word(pieces)) = redirect
+                && let [Piece::Sink(script)] = pieces.as_slice()
+            {
+                self.script(script, output, false);
+            }
+        }
+        for file in files {
+            self.remember(file, output);
+        }
+    }
+
+    /// Keeps what a file now holds, for when it is run.
+    fn remember(&mut self, path: &str, flow: &Flow) {
+        let path = path::normalise(path, self.context);
+        let held = self.written.entry(path).or_insert_with(|| Some(String::new()));
+        *held = held.take().zip(flow.literal.as_ref()).map(|(mut held, text)| {
+            held.push_str(text);
+            held.push('\n');
+            held
+        });
+    }
+
+    /// What this text wrote to the file, when that is known.
+    fn contents(&self, path: &str) -> Option<String> {
+        self.written.get(&path::normalise(path, self.context))?.clone()
+    }
+
+    /// The input that comes of the redirections, and the files they write.
+    fn redirects(&mut self, redirects: &[Redirect], mut input: Flow) -> (Flow, Vec<String>) {
+        let mut files = Vec::new();
+        for redirect in redirects {
+            match redirect {
+                Redirect::Here(word) => {
+                    let args = self.whole(word);
+                    input = args.flow;
+                    input.literal = args.known.then_some(args.text);
+                }
+                Redirect::Read(word) => {
+                    for arg in self.expand(word) {
+                        input.taint(&arg.flow);
+                        if arg.pipe {
+                            input.literal = arg.flow.literal;
+                        } else {
+                            let nature = path::read(
+                                &arg.text,
+                                Use::Read,
+                                &self.at,
+                                self.context,
+                                self.rules,
+                                self.findings,
+                            );
+                            input.literal = self.contents(&arg.text);
+                            input.file = true;
+                            input.secret |= nature.secret;
+                        }
+                    }
+                }
+                Redirect::Write(Word(pieces)) if matches!(pieces.as_slice(), [Piece::Sink(_)]) => {}
+                Redirect::Write(word) => {
+                    for arg in self.expand(word) {
+                        if !arg.pipe
+                            && arg.text != "/dev/null"
+                            && !arg.text.starts_with("/dev/std")
+                            && !arg.text.starts_with("/dev/tty")
+                        {
+                            if input.network {
+                                self.fetched.extend(arg.text.rsplit('/').next().map(str::to_owned));
+                            }
+                            self.signal(Signal::ShellWritesFile);
+                            files.extend(arg.known.then(|| arg.text.clone()));
+                            path::read(
+                                &arg.text,
+                                Use::Write,
+                                &self.at,
+                                self.context,
+                                self.rules,
+                                self.findings,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        (input, files)
+    }
+
+    /// The word as one text, spaces and all.
+    fn whole(&mut self, word: &Word) -> Arg {
+        let mut whole = Arg { known: true, ..Arg::default() };
+        for arg in self.pieces(word, false) {
+            whole.text.push_str(&arg.text);
+            whole.known &= arg.known;
+            whole.flow.taint(&arg.flow);
+            whole.pipe |= arg.pipe;
+        }
+        whole
+    }
+
+    /// The word as the arguments it becomes.
+    fn expand(&mut self, word: &Word) -> Vec<Arg> {
+        let args = self.pieces(word, true);
+        args.into_iter().flat_map(braces).collect()
+    }
+
+    fn pieces(&mut self, word: &Word, split: bool) -> Vec<Arg> {
+        let mut args: Vec<Arg> = Vec::new();
+        let mut current: Option<Arg> = None;
+        for piece in &word.0 {
+            let (value, quoted) = match piece {
+                Piece::Text(text) => (Arg::word(text), true),
+                Piece::Variable { name, fallback, quoted } => {
+                    let fallback = fallback.as_ref().map(|word| self.whole(word));
+                    (self.variable(name, fallback), *quoted)
+                }
+                Piece::Command { script, quoted } => {
+                    let flow = self.script(script, &Flow::default(), false);
+                    let literal = flow.literal.clone();
+                    (
+                        Arg {
+                            known: literal.is_some(),
+                            text: literal.unwrap_or_default(),
+                            flow,
+                            pipe: false,
+                        },
+                        *quoted,
+                    )
+                }
+                Piece::Process(script) => {
+                    let flow = self.script(script, &Flow::default(), false);
+                    (Arg { flow, pipe: true, ..Arg::word(PIPE) }, true)
+                }
+                Piece::Sink(script) => {
+                    let feeding = self.feeding.clone();
+                    self.script(script, &feeding, false);
+                    (Arg { pipe: true, ..Arg::word(PIPE) }, true)
+                }
+                Piece::Unknown => (Arg::default(), true),
+            };
+            if quoted || !split {
+                join(current.get_or_insert_with(|| Arg::word("")), &value.text, &value);
+                continue;
+            }
+            // Unquoted expansions fall apart at white space.
+            let mut parts = value.text.split_whitespace().peekable();
+            if value.text.starts_with(char::is_whitespace) {
+                args.extend(current.take());
+            }
+            if parts.peek().is_none() && !value.known {
+                join(current.get_or_insert_with(|| Arg::word("")), "", &value);
+            }
+            while let Some(part) = parts.next() {
+                join(current.get_or_insert_with(|| Arg::word("")), part, &value);
+                if parts.peek().is_some() {
+                    args.extend(current.take());
+                }
+            }
+            if value.text.ends_with(char::is_whitespace) {
+                args.extend(current.take());
+            }
+        }
+        args.extend(current);
+        args
+    }
+
+    fn variable(&self, name: &str, fallback: Option<Arg>) -> Arg {
+        match (self.variables.get(name), name) {
+            (Some(Some(value)), _) => Arg::word(value),
+            (None, "IFS") => Arg::word(" "),
+            (None, name) => match (KNOWN.iter().find(|(known, _)| *known == name), fallback) {
+                (Some((_, value)), _) => Arg::word(value),
+                (None, Some(fallback)) => fallback,
+                (None, None) => Arg::default(),
+            },
+            (Some(None), _) => Arg::default(),
+        }
+    }
+
+    /// Runs text as code of the interpreter's language.
+    fn interpret(&mut self, text: &str, language: crate::rules::pack::Language, input: Flow) -> Flow {
+        use crate::rules::pack::Language;
+        match language {
+            Language::Shell => self.text(text, input),
+            Language::Sql => {
+                sql::read(text, &self.at, self.rules, self.findings);
+                Flow::default()
+            }
+            Language::Code => {
+                if self.depth >= DEPTH {
+                    self.signal(Signal::ShellTooLarge);
+                } else {
+                    code::read(text, &self.at, self.context, self.rules, self.findings);
+                }
+                Flow::default()
+            }
+        }
+    }
+}
+
+/// Variables whose value is the same everywhere, as far as paths are judged.
+const KNOWN: [(&str, &str); 16] = [
+    ("HOME", "~"),
+    ("PWD", "."),
+    ("TMPDIR", "/tmp"),
+    ("TMP", "/tmp"),
+    ("TEMP", "/tmp"),
+    ("RUNNER_TEMP", "/tmp"),
+    ("USER", "user"),
+    ("LOGNAME", "user"),
+    ("SHELL", "/bin/bash"),
+    ("HERMES_HOME", "~/.hermes"),
+    ("CLAUDE_CONFIG_DIR", "~/.claude"),
+    ("CODEX_HOME", "~/.codex"),
+    ("XDG_CONFIG_HOME", "~/.config"),
+    ("GNUPGHOME", "~/.gnupg"),
+    ("KUBECONFIG", "~/.kube/config"),
+    ("HISTFILE", "~/.bash_history"),
+];
+
+/// What a pipe is called when a word names it.
+const PIPE: &str = "/dev/fd/63";
+
+fn join(arg: &mut Arg, text: &str, from: &Arg) {
+    if from.pipe {
+        arg.flow.literal.clone_from(&from.flow.literal);
+    }
+    arg.text.push_str(text);
+    arg.known &= from.known;
+    arg.pipe |= from.pipe;
+    arg.flow.taint(&from.flow);
+}
+
+/// `{rm,-rf,/}` is three words.
+fn braces(arg: Arg) -> Vec<Arg> {
+    let inner = arg.text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    match inner {
+        Some(inner) if inner.contains(',') && !inner.contains(['{', '}', ' ', '"', ':']) => {
+            inner.split(',').map(Arg::word).collect()
+        }
+        _ => vec![arg],
+    }
+}

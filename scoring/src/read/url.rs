@@ -1,0 +1,158 @@
+//! Addresses: where they lead once every disguise of a host is taken off.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::rules::{Rules, Signal, glob};
+use crate::weigh::{Findings, Place};
+
+/// Adds what the host says.
+pub(crate) fn read<'r>(text: &str, at: &Place, rules: &'r Rules, findings: &mut Findings<'r>) {
+    let Some(host) = host(text) else {
+        if text.contains("://") {
+            findings.doubt(
+                rules.signal(Signal::UrlUnreadable),
+                rules.model.confidence.sources_disagree,
+                at.clone(),
+            );
+        }
+        return;
+    };
+    for (hosts, rule) in &rules.hosts {
+        if hosts.iter().any(|pattern| glob::matches(pattern, &host)) {
+            findings.add(rule, at.span((0, text.len())));
+        }
+    }
+    if carries_data(text) {
+        findings.add(rules.signal(Signal::UrlCarriesData), at.span((0, text.len())));
+    }
+}
+
+/// Whether a value in the query is longer than a question: an encoded file, a dump, a conversation.
+fn carries_data(text: &str) -> bool {
+    const LONGEST: usize = 400;
+    // Signatures of storage services are long by nature.
+    let is_signature = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        ["signature", "security-token", "sig", "credential", "policy"].iter().any(|mark| name.ends_with(mark))
+    };
+    let query = text.split_once('?').map(|(_, query)| query).unwrap_or_default();
+    query.split('&').any(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or(("", pair));
+        value.len() > LONGEST && !is_signature(name)
+    })
+}
+
+/// Ids of the rules that take the address.
+pub(crate) fn ids(text: &str, rules: &Rules) -> Vec<String> {
+    let host = host(text).unwrap_or_default();
+    let takes =
+        rules.hosts.iter().filter(|(hosts, _)| hosts.iter().any(|pattern| glob::matches(pattern, &host)));
+    takes.map(|(_, rule)| rule.id.clone()).collect()
+}
+
+/// Bytes of a host with its user and port: a name has 253, and every letter may be escaped.
+const LONGEST: usize = 2_048;
+
+/// The host of an address, in lower case; numbers in any notation as dotted decimals.
+pub(crate) fn host(text: &str) -> Option<String> {
+    let text = text.trim();
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority =
+        rest.split(['/', '?', '#', '\\']).next().filter(|authority| authority.len() <= LONGEST)?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.strip_prefix('[') {
+        Some(inner) => {
+            let address: Ipv6Addr = inner.split(']').next()?.parse().ok()?;
+            return Some(
+                embedded(address).map_or_else(|| address.to_string(), |embedded| embedded.to_string()),
+            );
+        }
+        None => host.split(':').next()?,
+    };
+    let host = unescaped(host).nfkc().collect::<String>().replace('。', ".");
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    if host.is_empty() || host.contains(char::is_whitespace) {
+        return None;
+    }
+    Some(ipv4(&host).map_or(host, |address| address.to_string()))
+}
+
+/// The IPv4 address inside: mapped, compatible, or behind the translating prefixes `64:ff9b::` and `2002:`.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let pair = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(pair(high, low))
+        }
+        [0x2002, high, low, ..] => Some(pair(high, low)),
+        _ => None,
+    }
+}
+
+/// `%31` as the digit it is.
+fn unescaped(host: &str) -> String {
+    let mut read = Vec::with_capacity(host.len());
+    let mut bytes = host.as_bytes().iter();
+    while let Some(byte) = bytes.next() {
+        let escaped = (*byte == b'%').then(|| bytes.as_slice().get(..2)).flatten();
+        let code = escaped.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        if code.is_some() {
+            bytes.nth(1);
+        }
+        read.push(code.unwrap_or(*byte));
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// `2852039166`, `0xA9FEA9FE`, `0251.0376.0251.0376`, `169.254.43518`: all the same machine to a resolver.
+fn ipv4(host: &str) -> Option<Ipv4Addr> {
+    let parts: Vec<u64> = host.split('.').map(number).collect::<Option<_>>()?;
+    let (last, first) = parts.split_last()?;
+    if first.len() > 3 || first.iter().any(|part| *part > 255) || *last >= 1u64 << (8 * (4 - first.len())) {
+        return None;
+    }
+    let mut address = 0u64;
+    for part in first {
+        address = address << 8 | part;
+    }
+    address = address << (8 * (4 - first.len())) | last;
+    u32::try_from(address).ok().map(Ipv4Addr::from)
+}
+
+fn number(text: &str) -> Option<u64> {
+    if let Some(hex) = text.strip_prefix("0x") {
+        return u64::from_str_radix(hex, 16).ok();
+    }
+    match text.strip_prefix('0') {
+        Some(octal) if !octal.is_empty() => u64::from_str_radix(octal, 8).ok(),
+        _ => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metadata_address_is_known_in_every_notation() {
+        for text in [
+            "http://169.254.169.254/latest/meta-data/",
+            "http://2852039166/",
+            "http://0xA9FEA9FE/",
+            "http://0251.0376.0251.0376",
+            "http://169.254.43518/x",
+            "http://[::ffff:169.254.169.254]:80/",
+            "http://[64:ff9b::a9fe:a9fe]/",
+            "http://[2002:a9fe:a9fe::]/",
+            "http://%31%36%39.254.169.254/",
+            "http://１６９。２５４。１６９。２５４/",
+            "http://user:pw@169.254.169.254:80?x",
+        ] {
+            assert_eq!(host(text).as_deref(), Some("169.254.169.254"), "{text}");
+        }
+        assert_eq!(host("https://Example.COM./a").as_deref(), Some("example.com"));
+    }
+}

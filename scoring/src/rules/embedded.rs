@@ -1,0 +1,97 @@
+//! The shipped packs. A test checks that none is forgotten.
+
+/// One pack in the binary.
+#[derive(Debug)]
+pub(super) struct Embedded {
+    pub(super) name: &'static str,
+    /// As JSON, without examples.
+    pub(super) compact: &'static str,
+    /// As TOML.
+    pub(super) source: &'static str,
+}
+
+macro_rules! packs {
+    ($($name:literal),* $(,)?) => {
+        /// Name, what is read at the start, and what people read: the same with its examples.
+        pub(super) const PACKS: &[Embedded] = &[$(Embedded {
+            name: $name,
+            compact: include_str!(concat!(env!("OUT_DIR"), "/", $name)),
+            source: include_str!(concat!("../../rules/", $name)),
+        }),*];
+    };
+}
+
+packs![
+    "model.toml",
+    "signals.toml",
+    "lexicon.toml",
+    "tools/dispatchers.toml",
+    "tools/life.toml",
+    "tools/hermes.toml",
+    "tools/files.toml",
+    "tools/code.toml",
+    "tools/messaging.toml",
+    "tools/data.toml",
+    "tools/browser.toml",
+    "tools/operations.toml",
+    "shell/wrappers.toml",
+    "shell/verbs.toml",
+    "shell/files.toml",
+    "shell/system.toml",
+    "shell/network.toml",
+    "shell/develop.toml",
+    "shell/cloud.toml",
+    "shell/data.toml",
+    "shell/windows.toml",
+    "shell/services.toml",
+    "paths.toml",
+    "net.toml",
+    "secrets.toml",
+    "sql.toml",
+    "code.toml",
+    "message.toml",
+    "crisis/en.toml",
+    "crisis/ar.toml",
+    "crisis/de.toml",
+    "crisis/es.toml",
+    "crisis/fr.toml",
+    "crisis/hi.toml",
+    "crisis/it.toml",
+    "crisis/ja.toml",
+    "crisis/ko.toml",
+    "crisis/nl.toml",
+    "crisis/pl.toml",
+    "crisis/pt.toml",
+    "crisis/ru.toml",
+    "crisis/tr.toml",
+    "crisis/uk.toml",
+    "crisis/vi.toml",
+    "crisis/zh.toml",
+];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    fn files(directory: &Path, names: &mut Vec<String>, root: &Path) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files(&path, names, root);
+            } else {
+                names.push(path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_pack_on_disk_is_in_the_binary() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+        let mut on_disk = Vec::new();
+        files(&root, &mut on_disk, &root);
+        on_disk.sort();
+        let mut embedded: Vec<_> = super::PACKS.iter().map(|pack| pack.name.to_owned()).collect();
+        embedded.sort();
+        assert_eq!(on_disk, embedded);
+    }
+}

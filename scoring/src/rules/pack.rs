@@ -1,0 +1,613 @@
+//! A rule pack as typed: TOML in, nothing compiled. Unknown fields are refused.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{Reversibility, SideEffect, Undo};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Pack {
+    pub(crate) model: Option<Model>,
+    pub(crate) effects: BTreeMap<String, Effect>,
+    pub(crate) signals: BTreeMap<Signal, Words>,
+    pub(crate) tool: Vec<Tool>,
+    pub(crate) verb: Vec<Word>,
+    pub(crate) noun: Vec<Word>,
+    pub(crate) roles: BTreeMap<Role, Vec<String>>,
+    pub(crate) dispatcher: Vec<Dispatcher>,
+    pub(crate) shell_verb: Vec<Word>,
+    pub(crate) wrapper: Vec<Wrapper>,
+    pub(crate) program: Vec<Program>,
+    pub(crate) path: Vec<Path>,
+    pub(crate) host: Vec<Host>,
+    pub(crate) pattern: Vec<Pattern>,
+    pub(crate) crisis: Vec<Crisis>,
+    pub(crate) calm: Vec<Calm>,
+    pub(crate) fold: Option<Fold>,
+}
+
+/// What a matched rule says a call does. Packs name effects; the numbers live in one place.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Effect {
+    pub(crate) class: SideEffect,
+    /// Side-effect prior, 0–1; the class's own when absent.
+    pub(crate) prior: Option<f64>,
+    #[serde(default = "yes")]
+    pub(crate) undone: Reversibility,
+    #[serde(default)]
+    pub(crate) target: f64,
+    #[serde(default)]
+    pub(crate) harm: f64,
+    #[serde(default)]
+    pub(crate) breadth: f64,
+    #[serde(default)]
+    pub(crate) floor: f64,
+    #[serde(default)]
+    pub(crate) outbound: bool,
+    /// The call is crisis-sensitive by what it does, whatever its words.
+    #[serde(default)]
+    pub(crate) crisis: bool,
+    /// Upper bound on confidence.
+    pub(crate) confidence: Option<f64>,
+}
+
+fn yes() -> Reversibility {
+    Reversibility::Yes
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Model {
+    pub(crate) weights: Factors,
+    pub(crate) prior: Priors,
+    pub(crate) irreversibility: Irreversibility,
+    pub(crate) confidence: Confidence,
+    pub(crate) contested: Band,
+}
+
+/// Risk at which operators differ, both ends included.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Band {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Factors {
+    pub(crate) side_effect: f64,
+    pub(crate) target: f64,
+    pub(crate) irreversibility: f64,
+    pub(crate) human_impact: f64,
+    pub(crate) blast_radius: f64,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Priors {
+    pub(crate) read_only: f64,
+    pub(crate) local_reversible: f64,
+    pub(crate) external: f64,
+    pub(crate) critical: f64,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Irreversibility {
+    pub(crate) yes: f64,
+    pub(crate) partial: f64,
+    pub(crate) no: f64,
+}
+
+/// Upper bounds on confidence, by what the judgement rests on.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Confidence {
+    pub(crate) operator_pack: f64,
+    pub(crate) shipped_pack: f64,
+    pub(crate) trusted_annotation: f64,
+    pub(crate) name_and_description: f64,
+    pub(crate) name: f64,
+    pub(crate) sources_disagree: f64,
+    pub(crate) unknown_tool: f64,
+    pub(crate) definition_changed: f64,
+    pub(crate) dynamic_words: f64,
+    pub(crate) unknown_program: f64,
+    pub(crate) relative_path: f64,
+    pub(crate) unread_rest: f64,
+}
+
+/// What the code itself finds, apart from any pack; its words are data all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Signal {
+    ToolUnknown,
+    ToolNameOnly,
+    ToolNameAndDescription,
+    ToolSourcesDisagree,
+    ToolDefinitionChanged,
+    ToolArgumentMissing,
+    ToolTakesOrders,
+    ToolWritesArgument,
+    AttachedFile,
+    HintDestructive,
+    HintWrites,
+    HintTrustedRead,
+    Resource,
+    Prompt,
+    Sampling,
+    Elicitation,
+    PathRelative,
+    PathProject,
+    PathElsewhere,
+    UrlUnreadable,
+    UrlCarriesData,
+    TextUnread,
+    ShellUnparsed,
+    ShellUnparsedDanger,
+    ShellTooLarge,
+    ShellDynamicWord,
+    ShellDynamicCommand,
+    ShellUnknownProgram,
+    ShellQuiet,
+    ShellRemoteCode,
+    ShellSecretToNetwork,
+    ShellFileToNetwork,
+    ShellDecodedCode,
+    ShellScriptUnread,
+    ShellWritesFile,
+    ShellDeletesTree,
+    ShellDeletesFile,
+    ShellDeletesMany,
+    ShellDeletesScratch,
+    ShellRightsMany,
+    ShellPrivileged,
+    ShellSelfCall,
+    CodeOpaque,
+    SqlOpaque,
+    CrisisLatched,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Words {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    pub(crate) effect: String,
+    /// Upper bound on confidence; that of the effect when absent.
+    pub(crate) confidence: Option<f64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tool {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    /// Globs over the operator's name for the server.
+    #[serde(default)]
+    pub(crate) servers: Vec<String>,
+    /// Globs over the tool's name.
+    pub(crate) tools: Vec<String>,
+    /// Arguments (by name) that must hold one of these texts.
+    #[serde(default)]
+    pub(crate) args: BTreeMap<String, Vec<String>>,
+    /// Arguments that must be present.
+    #[serde(default)]
+    pub(crate) with: Vec<String>,
+    pub(crate) effect: String,
+    #[serde(default)]
+    pub(crate) roles: BTreeMap<String, Role>,
+    pub(crate) undo: Option<Undo>,
+    /// Certainty of this rule; that of its pack when absent.
+    pub(crate) confidence: Option<f64>,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<Example>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<Example>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Example {
+    #[serde(default)]
+    pub(crate) server: String,
+    pub(crate) tool: String,
+    #[serde(default)]
+    pub(crate) args: Value,
+}
+
+/// What an argument holds, so which reader judges it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    Shell,
+    Code,
+    Sql,
+    Path,
+    Url,
+    Message,
+    /// A name, an id, a flag: nothing to read.
+    Plain,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Word {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    pub(crate) words: Vec<String>,
+    pub(crate) effect: String,
+    /// As often a noun: it speaks only where no other verb does, and only first.
+    #[serde(default)]
+    pub(crate) weak: bool,
+    /// As `weak`, and only where another word follows.
+    #[serde(default)]
+    pub(crate) leading: bool,
+    /// A noun that speaks whatever the verb is.
+    #[serde(default)]
+    pub(crate) telling: bool,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<String>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<String>,
+}
+
+/// A tool that runs another tool named in its arguments.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Dispatcher {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    pub(crate) tools: Vec<String>,
+    /// Arguments that may hold the name of the inner tool, first present wins.
+    pub(crate) name: Vec<String>,
+    /// Arguments that may hold its arguments, as an object or as JSON text.
+    pub(crate) arguments: Vec<String>,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<Example>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<Example>,
+}
+
+/// A program that runs the command in its arguments.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wrapper {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    pub(crate) names: Vec<String>,
+    /// Subcommand that must come first (`docker exec`).
+    #[serde(default)]
+    pub(crate) sub: Vec<String>,
+    /// Options that take the next word as their value.
+    #[serde(default)]
+    pub(crate) values: Vec<String>,
+    /// The command runs with another user's rights.
+    #[serde(default)]
+    pub(crate) privileged: bool,
+    /// Options with which it runs nothing.
+    #[serde(default)]
+    pub(crate) without: Vec<String>,
+    /// Words of its own before the inner command starts (`timeout 5`, `flock file`).
+    #[serde(default)]
+    pub(crate) skip: usize,
+    /// The inner command starts after this word, when it is there.
+    #[serde(default)]
+    pub(crate) after: Vec<String>,
+    /// Options whose value is shell text.
+    #[serde(default)]
+    pub(crate) script: Vec<String>,
+    /// Every word left is joined and read as shell text (`eval`, `ssh`, `watch`).
+    #[serde(default)]
+    pub(crate) joined: bool,
+    /// Words of its own after the text (`trap … EXIT`, `tmux send-keys … Enter`).
+    #[serde(default)]
+    pub(crate) trailing: Vec<String>,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<String>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<String>,
+}
+
+/// A program and what its subcommands and options do.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Program {
+    pub(crate) names: Vec<String>,
+    #[serde(default)]
+    pub(crate) values: Vec<String>,
+    /// What it does when no rule speaks; verbs and flags decide when absent.
+    #[serde(default)]
+    pub(crate) effect: Option<String>,
+    /// Its rules know every subcommand that matters; the verbs of others say nothing.
+    #[serde(default)]
+    pub(crate) closed: bool,
+    #[serde(default)]
+    pub(crate) operands: Operands,
+    /// The program runs code: an option that carries it, in which language.
+    #[serde(default)]
+    pub(crate) code: Vec<String>,
+    #[serde(default)]
+    pub(crate) language: Option<Language>,
+    /// What it writes to its output, when that matters to whoever reads it.
+    #[serde(default)]
+    pub(crate) gives: Option<Gives>,
+    /// Its input and its arguments go over the network.
+    #[serde(default)]
+    pub(crate) sends: bool,
+    #[serde(default)]
+    pub(crate) rule: Vec<ProgramRule>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProgramRule {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    /// One of these subcommand paths, words apart by a space; any when empty.
+    #[serde(default)]
+    pub(crate) sub: Vec<String>,
+    /// One of these words must be there (globs; `-f` also matches inside `-xf`).
+    #[serde(default)]
+    pub(crate) any: Vec<String>,
+    /// Another of these words must be there too.
+    #[serde(default)]
+    pub(crate) also: Vec<String>,
+    /// None of these words may be there.
+    #[serde(default)]
+    pub(crate) none: Vec<String>,
+    /// What the operands are when the rule speaks.
+    pub(crate) files: Option<Operands>,
+    /// What it writes to its output when the rule speaks.
+    pub(crate) gives: Option<Gives>,
+    /// At least this many operands.
+    #[serde(default)]
+    pub(crate) operands: usize,
+    pub(crate) effect: String,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<String>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<String>,
+}
+
+/// What a program writes to its output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Gives {
+    /// Its own words.
+    Words,
+    /// Its input, or its files, as they are.
+    Input,
+    /// The name of something made under /tmp.
+    Name,
+    /// Keys and passwords, among other things.
+    Secret,
+    /// What the network sent.
+    Network,
+    /// What a file holds.
+    File,
+    /// Its input, decoded.
+    Decoded,
+}
+
+/// What the operands of a program are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Operands {
+    /// Words that name no file.
+    #[default]
+    Text,
+    /// Files it reads.
+    Read,
+    /// Files whose names it shows.
+    List,
+    /// Files it changes.
+    Write,
+    /// Files whose rights or owner it changes.
+    Rights,
+    /// Files it removes.
+    Delete,
+    /// Files it reads, then one it writes (`cp`, `mv`, `ln`).
+    Copy,
+    /// Addresses it fetches or sends to.
+    Url,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Language {
+    Shell,
+    Sql,
+    /// Any other: judged by the sinks it calls.
+    Code,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Path {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    pub(crate) globs: Vec<String>,
+    #[serde(default)]
+    pub(crate) except: Vec<String>,
+    /// Sensitivity of the target, 0–1.
+    #[serde(default)]
+    pub(crate) target: f64,
+    pub(crate) read: Option<String>,
+    pub(crate) write: Option<String>,
+    pub(crate) delete: Option<String>,
+    /// Nothing of worth lives here.
+    #[serde(default)]
+    pub(crate) scratch: bool,
+    /// Whatever program is given it, reads it.
+    #[serde(default)]
+    pub(crate) anywhere: bool,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<String>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Host {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    /// Globs over the host's canonical name or address.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) effect: String,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<String>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<String>,
+}
+
+/// Which text a pattern is looked for in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Scope {
+    Secret,
+    Sql,
+    Code,
+    Message,
+    /// Words that make an unreadable shell text dangerous.
+    Shell,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pattern {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    pub(crate) scope: Scope,
+    /// Literals (ASCII case ignored), one of which is in every match.
+    pub(crate) stems: Vec<String>,
+    pub(crate) re: Option<String>,
+    /// Bits per letter that the last run of letters in the match must have: a key is not a word.
+    pub(crate) entropy: Option<f64>,
+    pub(crate) effect: String,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<String>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Crisis {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    /// What every language must have words for; absent where a language has more.
+    pub(crate) slot: Option<Slot>,
+    pub(crate) kind: String,
+    pub(crate) tier: Tier,
+    pub(crate) severity: u8,
+    /// Literals one of which is in every match; the beginnings of the pattern when absent.
+    #[serde(default)]
+    pub(crate) stems: Vec<String>,
+    /// The pattern, or its alternatives. Those that begin with a Latin letter begin at a word.
+    #[serde(default)]
+    pub(crate) re: String,
+    #[serde(default)]
+    pub(crate) phrases: Vec<String>,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<String>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<String>,
+}
+
+/// What people say in every language when a life is at stake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Slot {
+    Wish,
+    NotLive,
+    EndLife,
+    Method,
+    SelfInjury,
+    Means,
+    Burden,
+    Goodbye,
+    NoWake,
+    ThirdParty,
+    Helper,
+    Medical,
+    Abuse,
+    Threat,
+    Overdose,
+}
+
+impl Slot {
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Wish,
+        Self::NotLive,
+        Self::EndLife,
+        Self::Method,
+        Self::SelfInjury,
+        Self::Means,
+        Self::Burden,
+        Self::Goodbye,
+        Self::NoWake,
+        Self::ThirdParty,
+        Self::Helper,
+        Self::Medical,
+        Self::Abuse,
+        Self::Threat,
+        Self::Overdose,
+    ];
+}
+
+/// How much one signal weighs: alone, with one partner, with more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub(crate) enum Tier {
+    C,
+    B,
+    A,
+}
+
+/// Wording that takes one rule's match back, where it overlaps it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Calm {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    /// Ids of the rules it may take back.
+    pub(crate) calms: Vec<String>,
+    pub(crate) covers: Covers,
+    pub(crate) re: String,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<String>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<String>,
+}
+
+/// When a calming wording takes a match back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Covers {
+    /// A figure of speech: it holds the whole match, which then says something else.
+    Figure,
+    /// The matter is a thing, a book or the news: never when the match speaks in the first or second person.
+    Matter,
+}
+
+/// How text is folded before crisis rules see it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Fold {
+    /// Whole words replaced by another wording (`kms` is not here: see the rules).
+    pub(crate) words: BTreeMap<String, String>,
+    /// Words worth recovering from masked, doubled or misspelt forms.
+    pub(crate) keys: Vec<String>,
+    /// Words that only look like a misspelt key.
+    pub(crate) spared: Vec<String>,
+    /// Words of the first and second person.
+    pub(crate) persons: Vec<String>,
+    /// Words for people close by, whom a report may be about.
+    pub(crate) relations: Vec<String>,
+}

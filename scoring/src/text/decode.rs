@@ -1,0 +1,198 @@
+//! One level of the encodings a text survives on its way through tools.
+
+use super::Disguises;
+
+/// What the text says once decoded, for each encoding it shows.
+pub(super) fn readings(text: &str, disguises: &Disguises) -> Vec<String> {
+    let mut texts = Vec::new();
+    let bytes = text.as_bytes();
+    let has = |needle: u8| bytes.contains(&needle);
+    if has(b'%') {
+        texts.extend(percent(text));
+    }
+    if has(b'&') && has(b';') {
+        texts.push(entities(text));
+    }
+    if text.contains("\\u") || text.contains("\\x") {
+        texts.push(escapes(text));
+    }
+    if has(b'<') && has(b'>') {
+        texts.push(without_tags(text));
+    }
+    if !text.is_ascii() {
+        if text.chars().any(|letter| matches!(letter, '\u{E0020}'..='\u{E007E}')) {
+            let shown =
+                |letter: char| char::from_u32(u32::from(letter).wrapping_sub(0xE0000)).filter(char::is_ascii);
+            texts.push(text.chars().map(|letter| shown(letter).unwrap_or(letter)).collect());
+        }
+        if text.contains('\u{202e}') {
+            texts.push(text.chars().rev().collect());
+        }
+    }
+    if has(b'-') || text.contains('\u{ad}') {
+        texts.push(text.replace(['-', '\u{ad}'], ""));
+    }
+    if disguises.is_rotated(text) {
+        texts.push(text.chars().map(rotated).collect());
+    }
+    if disguises.is_reversed(text) {
+        texts.push(text.chars().rev().collect());
+        texts.push(text.split(' ').map(reversed).collect::<Vec<_>>().join(" "));
+    }
+    texts.extend(
+        text.split(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | ':' | ','))
+            .filter(|word| word.len() >= 12)
+            .filter_map(base64),
+    );
+    texts.extend(
+        text.split(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | ':' | ','))
+            .filter(|word| word.len() >= 16 && word.len().is_multiple_of(2))
+            .filter_map(hex),
+    );
+    texts
+}
+
+pub(super) fn reversed(word: &str) -> String {
+    word.chars().rev().collect()
+}
+
+pub(super) fn rotated(letter: char) -> char {
+    let turn = |first: u8| move |byte: u8| char::from((byte - first + 13) % 26 + first);
+    match u8::try_from(letter) {
+        Ok(byte @ b'a'..=b'z') => turn(b'a')(byte),
+        Ok(byte @ b'A'..=b'Z') => turn(b'A')(byte),
+        _ => letter,
+    }
+}
+
+fn percent(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let pair =
+            (*first == b'%').then(|| tail.get(..2)).flatten().and_then(|pair| std::str::from_utf8(pair).ok());
+        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn entities(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        shown.push_str(before);
+        let end = after.bytes().take(9).position(|byte| byte == b';');
+        let entity = end.and_then(|end| Some((after.get(..end)?, after.get(end + 1..)?)));
+        let letter = entity.and_then(|(name, _)| match name.strip_prefix('#') {
+            Some(number) => {
+                let hex = number.strip_prefix(['x', 'X']);
+                hex.map_or_else(|| number.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
+                    .and_then(char::from_u32)
+            }
+            None => match name {
+                "amp" => Some('&'),
+                "apos" | "rsquo" => Some('\''),
+                "nbsp" => Some(' '),
+                _ => None,
+            },
+        });
+        match (letter, entity) {
+            (Some(letter), Some((_, after))) => {
+                shown.push(letter);
+                rest = after;
+            }
+            _ => {
+                shown.push('&');
+                rest = after;
+            }
+        }
+    }
+    shown.push_str(rest);
+    shown
+}
+
+fn escapes(text: &str) -> String {
+    let mut units: Vec<u16> = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        units.extend(before.encode_utf16());
+        let digits = match after.bytes().next() {
+            Some(b'u') => 4,
+            Some(b'x') => 2,
+            _ => 0,
+        };
+        let unit =
+            after.get(1..=digits).filter(|_| digits > 0).and_then(|hex| u16::from_str_radix(hex, 16).ok());
+        match unit {
+            Some(unit) => {
+                units.push(unit);
+                rest = after.get(digits + 1..).unwrap_or_default();
+            }
+            None => rest = after,
+        }
+    }
+    units.extend(rest.encode_utf16());
+    String::from_utf16_lossy(&units)
+}
+
+fn without_tags(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut inside = false;
+    for letter in text.chars() {
+        match letter {
+            '<' => inside = true,
+            '>' => inside = false,
+            letter if !inside => shown.push(letter),
+            _ => {}
+        }
+    }
+    shown
+}
+
+fn base64(word: &str) -> Option<String> {
+    let mut bits = 0u32;
+    let mut count = 0;
+    let mut bytes = Vec::with_capacity(word.len());
+    for letter in word.trim_end_matches('=').bytes() {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count & 0xff) as u8);
+        }
+    }
+    wording(bytes)
+}
+
+fn hex(word: &str) -> Option<String> {
+    if !word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let pairs = word.as_bytes().chunks_exact(2);
+    let bytes = pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    wording(bytes.collect::<Option<Vec<u8>>>()?)
+}
+
+/// Bytes that are words and not just bytes.
+fn wording(bytes: Vec<u8>) -> Option<String> {
+    let text = String::from_utf8(bytes).ok()?;
+    let letters = text.chars().filter(|letter| letter.is_alphabetic() || *letter == ' ').count();
+    (letters * 5 >= text.chars().count() * 4).then_some(text)
+}

@@ -1,0 +1,193 @@
+//! What the rules make of every tool of the servers people run.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+
+use herma_scoring::{Call, Context, Definition, Hints, Kind, Rules, SideEffect, assess};
+use serde_json::{Value, json};
+
+fn listed() -> Vec<(String, Definition)> {
+    let text = include_str!("../../fixtures/calls/tools.json");
+    let servers: Value = serde_json::from_str(text).unwrap();
+    let mut tools = Vec::new();
+    for (server, list) in servers.as_object().unwrap() {
+        for tool in list.as_array().unwrap() {
+            let hint = |name: &str| tool["annotations"][name].as_bool();
+            let definition = Definition {
+                name: tool["name"].as_str().unwrap().to_owned(),
+                description: tool["description"].as_str().unwrap_or_default().to_owned(),
+                input_schema: Value::Null,
+                hints: Hints {
+                    read_only: hint("readOnlyHint"),
+                    destructive: hint("destructiveHint"),
+                    idempotent: hint("idempotentHint"),
+                    open_world: hint("openWorldHint"),
+                },
+            };
+            tools.push((server.clone(), definition));
+        }
+    }
+    tools
+}
+
+fn judged(rules: &Rules, server: &str, tool: &str, arguments: &Value) -> herma_scoring::Assessment {
+    let call = Call { kind: Kind::Tool, server, tool, arguments };
+    assess(&call, &Context::default(), rules)
+}
+
+#[test]
+fn every_listed_tool_has_the_class_on_record() {
+    let rules = Rules::shipped().unwrap();
+    let arguments = json!({});
+    let lines: Vec<String> = listed()
+        .iter()
+        .map(|(server, definition)| {
+            let call = Call { kind: Kind::Tool, server, tool: &definition.name, arguments: &arguments };
+            let context = Context { definition: Some(definition), ..Context::default() };
+            let found = assess(&call, &context, &rules);
+            let away = if found.outbound { "outbound" } else { "here" };
+            format!(
+                "{server}/{} {:?} {:?} {away} risk {:.2} confidence {:.2}",
+                definition.name, found.class, found.reversibility, found.risk_score, found.confidence
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn every_native_tool_of_hermes_is_known_with_and_without_its_server() {
+    let rules = Rules::shipped().unwrap();
+    let text = include_str!("../../fixtures/calls/hermes.json");
+    let tools: Vec<Value> = serde_json::from_str(text).unwrap();
+    assert_eq!(tools.len(), 79);
+    for tool in &tools {
+        let name = tool["tool"].as_str().unwrap();
+        let mut arguments = json!({});
+        for (argument, kind) in tool["args"].as_object().unwrap() {
+            let value = kind.as_array().map_or(json!("x"), |options| options[0].clone());
+            arguments[argument] =
+                if argument == "action" && !kind.is_array() { json!("list") } else { value };
+        }
+        for server in ["hermes", "anything"] {
+            let found = judged(&rules, server, name, &arguments);
+            let known = found.reasons.iter().any(|reason| reason.rule.starts_with("hermes."));
+            assert!(known, "{server}/{name}: {:?}", found.reasons);
+            let reads = tool["cls"] == "R" || tool["cls"] == "RN" || tool["cls"] == "H";
+            if reads {
+                assert_eq!(found.class, SideEffect::ReadOnly, "{name}");
+            } else if matches!(tool["cls"].as_str(), Some("E" | "C")) {
+                assert!(found.class > SideEffect::ReadOnly, "{name}: {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_to_people_is_external_and_outbound() {
+    let rules = Rules::shipped().unwrap();
+    for (server, tool) in [
+        ("server-slack", "slack_post_message"),
+        ("telegram", "interact"),
+        ("twilio", "TwilioApiV2010--CreateMessage"),
+        ("line-bot", "push_text_message"),
+        ("gmail-mcp", "send_email"),
+        ("hermes", "send_message"),
+    ] {
+        let found = judged(&rules, server, tool, &json!({"text": "see you at five"}));
+        assert_eq!(found.class, SideEffect::External, "{tool}");
+        assert!(found.outbound && !found.crisis_sensitive, "{tool}");
+    }
+}
+
+#[test]
+fn what_cannot_be_taken_back_waits_for_a_person() {
+    let rules = Rules::shipped().unwrap();
+    for (server, tool) in [
+        ("server-github", "merge_pull_request"),
+        ("kubernetes", "exec_in_pod"),
+        ("kubernetes", "kubectl_delete"),
+        ("atlassian", "jira_delete_issue"),
+        ("mongodb", "drop-database"),
+        ("bank", "transfer_funds"),
+    ] {
+        let found = judged(&rules, server, tool, &json!({}));
+        assert_eq!(found.class, SideEffect::Critical, "{tool}");
+        assert!(found.risk_score > 0.5, "{tool}: {}", found.risk_score);
+    }
+}
+
+#[test]
+fn a_harmless_echo_runs() {
+    let rules = Rules::shipped().unwrap();
+    for server in ["everything", "whatever"] {
+        let found = judged(&rules, server, "echo", &json!({"message": "hello"}));
+        assert_eq!(found.class, SideEffect::ReadOnly);
+        assert!(found.risk_score < 0.25 && found.confidence >= 0.6, "{found:?}");
+    }
+}
+
+#[test]
+fn a_dispatcher_is_as_risky_as_what_it_runs() {
+    let rules = Rules::shipped().unwrap();
+    let inner = judged(&rules, "x", "delete_repository", &json!({"name": "y"}));
+    for arguments in [
+        json!({"name": "delete_repository", "arguments": {"name": "y"}}),
+        json!({"tool_name": "delete_repository", "arguments": "{\"name\": \"y\"}"}),
+        json!({"name": "tool_call", "arguments": {"name": "delete_repository", "arguments": {"name": "y"}}}),
+    ] {
+        let outer = judged(&rules, "x", "tool_call", &arguments);
+        assert_eq!((outer.class, outer.risk_score), (inner.class, inner.risk_score), "{arguments}");
+    }
+}
+
+#[test]
+fn a_changed_definition_is_not_trusted() {
+    let rules = Rules::shipped().unwrap();
+    let call = Call { kind: Kind::Tool, server: "x", tool: "read_file", arguments: &json!({"path": "a"}) };
+    let context = Context { definition_changed: true, ..Context::default() };
+    assert!(assess(&call, &context, &rules).confidence <= 0.35);
+}
+
+#[test]
+fn a_servers_praise_of_itself_lowers_nothing() {
+    let rules = Rules::shipped().unwrap();
+    let call = Call { kind: Kind::Tool, server: "x", tool: "delete_all", arguments: &json!({}) };
+    let bare = assess(&call, &Context::default(), &rules);
+    let praise = Definition {
+        description: "Reads harmlessly.".to_owned(),
+        hints: Hints { read_only: Some(true), ..Hints::default() },
+        ..Definition::default()
+    };
+    let context = Context { definition: Some(&praise), ..Context::default() };
+    let praised = assess(&call, &context, &rules);
+    assert!(praised.risk_score >= bare.risk_score && praised.class == bare.class);
+}
+
+#[test]
+fn an_operators_pack_is_asked_first() {
+    let pack = r#"
+        [[tool]]
+        id = "ours.deploy"
+        reason = "Our deploy tool only stages"
+        servers = ["ours"]
+        tools = ["deploy"]
+        effect = "local"
+        match = [{ server = "ours", tool = "deploy" }]
+    "#;
+    let rules = Rules::with_packs([("ours.toml", pack)]).unwrap();
+    assert_eq!(judged(&rules, "ours", "deploy", &json!({})).class, SideEffect::LocalReversible);
+    assert_eq!(judged(&rules, "theirs", "deploy", &json!({})).class, SideEffect::Critical);
+    assert_ne!(rules.digest(), Rules::shipped().unwrap().digest());
+    let wrong = Rules::with_packs([("ours.toml", "[[tool]]\nnonsense = 1")]).unwrap_err();
+    assert_eq!(wrong.pack, "ours.toml");
+}
+
+#[test]
+fn a_written_file_can_be_put_back() {
+    let rules = Rules::shipped().unwrap();
+    for (tool, argument) in [("write_file", "path"), ("edit_file", "path")] {
+        let found = judged(&rules, "filesystem", tool, &json!({argument: "notes.txt", "content": "x"}));
+        let pointer = format!("/{argument}");
+        assert_eq!(found.undo, Some(herma_scoring::Undo::Preimage { path: pointer }), "{tool}");
+    }
+}
