@@ -1,0 +1,64 @@
+//! Inclusion proofs as `c2sp.org/tlog-proof` text: one entry can be shown to others, and checked
+//! offline, without the rest of the ledger.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use ed25519_dalek::VerifyingKey;
+use tlog_tiles::{Hash, TileHashReader, check_record, prove_record, record_hash};
+
+use super::journal::CHECKPOINT;
+use super::note;
+use super::tree::Tiles;
+use super::{LedgerError, SignedHead};
+
+const HEADER: &str = "c2sp.org/tlog-proof@v1";
+
+/// Proves that the newest checkpoint covers entry `seq`.
+pub fn prove(dir: &Path, key: &VerifyingKey, seq: u64) -> Result<String, LedgerError> {
+    let path = dir.join(CHECKPOINT);
+    let note = std::fs::read(&path).map_err(LedgerError::io(&path))?;
+    let head = note::open(&note, key)?;
+    if seq >= head.size {
+        return Err(LedgerError::NoEntry { seq, size: head.size });
+    }
+    let tiles = Tiles::new(dir);
+    let reader = TileHashReader::new(head.size, root(&head)?, &tiles);
+    let path = prove_record(head.size, seq, &reader).map_err(refuse)?;
+    let mut text = format!("{HEADER}\nindex {seq}\n");
+    for hash in path {
+        let _ = writeln!(text, "{hash}");
+    }
+    text.push('\n');
+    text.push_str(&head.note);
+    Ok(text)
+}
+
+/// Checks a proof against the bytes of an entry (without line feed). Returns the entry's number
+/// and the checkpoint that covers it.
+pub fn check_proof(proof: &str, entry: &[u8], key: &VerifyingKey) -> Result<(u64, SignedHead), LedgerError> {
+    let (path, note) =
+        proof.split_once("\n\n").ok_or_else(|| refuse("no empty line before the checkpoint"))?;
+    let mut lines = path.lines();
+    if lines.next() != Some(HEADER) {
+        return Err(refuse(format!("does not begin with {HEADER}")));
+    }
+    let mut line = lines.next().unwrap_or_default();
+    if line.starts_with("extra ") {
+        line = lines.next().unwrap_or_default();
+    }
+    let seq =
+        line.strip_prefix("index ").and_then(|index| index.parse().ok()).ok_or_else(|| refuse("no index"))?;
+    let path = lines.map(Hash::parse_hash).collect::<Result<Vec<_>, _>>().map_err(refuse)?;
+    let head = note::open(note.as_bytes(), key)?;
+    check_record(&path, head.size, root(&head)?, seq, record_hash(entry)).map_err(refuse)?;
+    Ok((seq, head))
+}
+
+fn root(head: &SignedHead) -> Result<Hash, LedgerError> {
+    Hash::parse_hash(&head.root).map_err(refuse)
+}
+
+fn refuse(error: impl std::fmt::Display) -> LedgerError {
+    LedgerError::Proof(error.to_string())
+}

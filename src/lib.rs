@@ -1,0 +1,8 @@
+//! Herma: a transparent proxy for tool calls.
+//!
+//! The life of a call is in [`firewall`]; [`carriers`] bring calls in and spend the permits; [`policy`] and the
+//! crates `herma-scoring` and `herma-warrant` judge, purely; [`gate`] and [`review`] bring in people; [`ledger`]
+//! and [`store`] remember. [`control`] and [`cli`] are the operator's side. ARCHITECTURE.md is the map.
+
+pub mod ledger;
+pub mod store;

@@ -1,0 +1,100 @@
+//! The shared state behind one trait: holds, raw arguments, pinned definitions, latches, reviews.
+//!
+//! Every change of state is one compare-and-swap here, so that of any number of people, timers and
+//! replicas exactly one wins. What is stored has been redacted before; only [`Store::arguments`]
+//! is raw, and [`Store::purge`] ends its life.
+
+mod rows;
+pub mod sqlite;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+pub use rows::{
+    HoldChange, HoldFilter, HoldRow, HoldState, Latch, LatchEvent, Order, Pinned, Purged, ReviewChange,
+    ReviewRow, ReviewState, UnknownState,
+};
+pub use sqlite::Sqlite;
+
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    #[error("somebody else was faster: it is at version {current} now")]
+    Stale { current: u64 },
+    #[error("{what} {id} does not exist")]
+    Missing { what: &'static str, id: String },
+    #[error("{what} {id} already exists")]
+    Exists { what: &'static str, id: String },
+    #[error("{what} {id} is {from}: it cannot become {to}")]
+    Forbidden { what: &'static str, id: String, from: &'static str, to: &'static str },
+    #[error("the database {} is locked by another process: close whatever has it open", .0.display())]
+    Locked(PathBuf),
+    #[error("the database {} is damaged ({why}): restore a copy, or move it away to start anew", .path.display())]
+    Corrupt { path: PathBuf, why: String },
+    #[error("no space is left for the database {}", .0.display())]
+    Full(PathBuf),
+    #[error("the database {} was written by a newer herma (schema {found}, this one knows {known}): update herma", .path.display())]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    /// What was asked for may have happened or not.
+    #[error("the store did not answer in time")]
+    Late,
+    #[error("too many requests wait for the store")]
+    Busy,
+    #[error("the store is closed")]
+    Closed,
+    #[error("the database {}: {why}", .path.display())]
+    Io { path: PathBuf, why: String },
+}
+
+/// What PostgreSQL implements as well. Every call ends: with an answer, or with an error in time.
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Adds a hold, with the raw argument bytes if they are to be kept. `Exists` if the id is taken
+    /// or another open hold has the same coalescing key: of equal calls that race, one opens a hold.
+    fn insert_hold(&self, hold: HoldRow, arguments: Option<Vec<u8>>) -> Task<'_, ()>;
+
+    fn hold(&self, id: &str) -> Task<'_, Option<HoldRow>>;
+
+    fn holds(&self, filter: HoldFilter) -> Task<'_, Vec<HoldRow>>;
+
+    /// The pending or approved hold with this coalescing key.
+    fn find_open(&self, key: &str) -> Task<'_, Option<HoldRow>>;
+
+    /// Applies the change if the hold still has this version and may go where the change leads.
+    fn change_hold(&self, id: &str, version: u64, change: HoldChange) -> Task<'_, HoldRow>;
+
+    fn arguments(&self, id: &str) -> Task<'_, Option<Vec<u8>>>;
+
+    /// Pins the first definition ever seen of a tool and compares every later one with it.
+    fn put_definition(&self, server: &str, tool: &str, digest: &str, json: &str) -> Task<'_, Pinned>;
+
+    /// Accepts the present definition of a tool as the one to compare with.
+    fn accept_definition(&self, server: &str, tool: &str, digest: &str, json: &str) -> Task<'_, ()>;
+
+    /// Sets a latch; one that is set already keeps its beginning.
+    fn set_latch(&self, latch: Latch) -> Task<'_, ()>;
+
+    /// Clears a latch in a person's name. False if it was not set.
+    fn clear_latch(&self, key: &str, by: &str, reason: &str, at_ms: i64) -> Task<'_, bool>;
+
+    /// The latches that are set.
+    fn latches(&self) -> Task<'_, Vec<Latch>>;
+
+    /// Everything that ever happened to a latch, oldest first.
+    fn latch_history(&self, key: &str) -> Task<'_, Vec<LatchEvent>>;
+
+    fn enqueue_review(&self, review: ReviewRow) -> Task<'_, ()>;
+
+    /// Reviews in this state, oldest first.
+    fn reviews(&self, state: ReviewState, limit: u32) -> Task<'_, Vec<ReviewRow>>;
+
+    fn change_review(&self, id: &str, version: u64, change: ReviewChange) -> Task<'_, ReviewRow>;
+
+    /// Forgets the raw arguments of holds created before this time, unless a hold is still open.
+    fn purge(&self, before_ms: i64) -> Task<'_, Purged>;
+}

@@ -1,0 +1,278 @@
+//! What the store keeps, as every implementation of it sees it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A call that waits, or waited, for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldRow {
+    pub id: String,
+    /// Equal calls share a hold by this key.
+    pub key: String,
+    /// The call digest, in hex.
+    pub digest: String,
+    pub state: HoldState,
+    /// Grows with every change.
+    pub version: u64,
+    pub created_ms: i64,
+    pub expires_ms: i64,
+    pub session: String,
+    pub principal: String,
+    pub server: String,
+    pub tool: String,
+    /// The side-effect class.
+    pub class: String,
+    pub crisis: bool,
+    /// Everything a person saw, as JSON.
+    pub shown: String,
+    /// The signed receipt, as JSON.
+    pub decision: Option<String>,
+    pub decided_ms: Option<i64>,
+    /// How many equal calls it stands for.
+    pub count: u32,
+}
+
+/// A change to a hold. What is `None` stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HoldChange {
+    pub state: Option<HoldState>,
+    pub decision: Option<String>,
+    pub decided_ms: Option<i64>,
+    pub expires_ms: Option<i64>,
+    pub count: Option<u32>,
+}
+
+impl HoldChange {
+    /// A change of state and nothing else.
+    pub fn to(state: HoldState) -> Self {
+        Self { state: Some(state), ..Self::default() }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HoldFilter {
+    /// Any state if empty.
+    pub states: Vec<HoldState>,
+    pub session: Option<String>,
+    pub order: Order,
+    /// No limit if `None`.
+    pub limit: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    NewestFirst,
+    OldestFirst,
+}
+
+/// Where a hold is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldState {
+    Pending,
+    Approved,
+    Denied,
+    Expired,
+    /// The client went away before anybody decided.
+    Abandoned,
+    /// Another hold took its place.
+    Superseded,
+    Forwarding,
+    Executed,
+    Failed,
+    /// It was being forwarded when the proxy died: nobody knows whether it ran.
+    Unknown,
+}
+
+impl HoldState {
+    pub const ALL: [Self; 10] = [
+        Self::Pending,
+        Self::Approved,
+        Self::Denied,
+        Self::Expired,
+        Self::Abandoned,
+        Self::Superseded,
+        Self::Forwarding,
+        Self::Executed,
+        Self::Failed,
+        Self::Unknown,
+    ];
+
+    /// The states in which an equal call joins instead of opening a hold of its own.
+    pub const OPEN: [Self; 2] = [Self::Pending, Self::Approved];
+
+    pub fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Pending => matches!(
+                next,
+                Self::Approved | Self::Denied | Self::Expired | Self::Abandoned | Self::Superseded
+            ),
+            Self::Approved => matches!(next, Self::Forwarding | Self::Expired),
+            Self::Forwarding => {
+                matches!(next, Self::Executed | Self::Failed | Self::Unknown | Self::Superseded)
+            }
+            Self::Denied
+            | Self::Expired
+            | Self::Abandoned
+            | Self::Superseded
+            | Self::Executed
+            | Self::Failed
+            | Self::Unknown => false,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Abandoned => "abandoned",
+            Self::Superseded => "superseded",
+            Self::Forwarding => "forwarding",
+            Self::Executed => "executed",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for HoldState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for HoldState {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| UnknownState(text.into()))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a state")]
+pub struct UnknownState(pub String);
+
+/// What the store knows of a tool's definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pinned {
+    /// Seen for the first time, and pinned.
+    New,
+    Same,
+    /// Not the pinned one.
+    Changed {
+        first: String,
+    },
+}
+
+/// A crisis latch that is set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latch {
+    /// The person or conversation it stands for.
+    pub key: String,
+    pub since_ms: i64,
+    pub by: String,
+    pub reason: String,
+}
+
+/// One line of a latch's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatchEvent {
+    pub at_ms: i64,
+    /// True if it was set, false if it was cleared.
+    pub set: bool,
+    pub by: String,
+    pub reason: String,
+}
+
+/// A call that ran and waits for somebody to look at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewRow {
+    pub id: String,
+    /// The call it reviews.
+    pub call: String,
+    pub state: ReviewState,
+    pub version: u64,
+    pub created_ms: i64,
+    /// When its undo ends.
+    pub expires_ms: i64,
+    pub session: String,
+    pub server: String,
+    pub tool: String,
+    /// Everything a person sees, as JSON.
+    pub shown: String,
+    /// How to undo the call, as JSON.
+    pub undo: Option<String>,
+    /// What the reviewer said, as JSON.
+    pub verdict: Option<String>,
+    pub reviewed_ms: Option<i64>,
+}
+
+/// A change to a review. What is `None` stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReviewChange {
+    pub state: Option<ReviewState>,
+    pub verdict: Option<String>,
+    pub reviewed_ms: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewState {
+    Open,
+    Accepted,
+    Reverting,
+    Reverted,
+    RevertFailed,
+    /// Nobody looked before the undo ended.
+    Expired,
+}
+
+impl ReviewState {
+    pub const ALL: [Self; 6] =
+        [Self::Open, Self::Accepted, Self::Reverting, Self::Reverted, Self::RevertFailed, Self::Expired];
+
+    pub fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Open => matches!(next, Self::Accepted | Self::Reverting | Self::Expired),
+            Self::Reverting => matches!(next, Self::Reverted | Self::RevertFailed),
+            Self::RevertFailed => matches!(next, Self::Reverting | Self::Accepted),
+            Self::Accepted | Self::Reverted | Self::Expired => false,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Accepted => "accepted",
+            Self::Reverting => "reverting",
+            Self::Reverted => "reverted",
+            Self::RevertFailed => "revert_failed",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl fmt::Display for ReviewState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ReviewState {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| UnknownState(text.into()))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    pub arguments: u64,
+}

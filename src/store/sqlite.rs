@@ -1,0 +1,166 @@
+//! The embedded store: one SQLite file, one thread that owns the connection.
+
+mod connection;
+mod statements;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{
+    HoldChange, HoldFilter, HoldRow, Latch, LatchEvent, Pinned, Purged, ReviewChange, ReviewRow, ReviewState,
+    Store, StoreError, Task,
+};
+use connection::Failure;
+
+pub const FILE: &str = "herma.db";
+
+/// How long a caller waits for the store before the call is refused. Longer than the time that
+/// SQLite itself waits for a lock, so that the reason can be told.
+const DEADLINE: Duration = Duration::from_secs(5);
+const QUEUE: usize = 4096;
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+#[derive(Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sqlite {
+    /// Opens `herma.db` in the data directory, makes it if there is none, and brings it to the
+    /// schema of this program.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE);
+        let connection = connection::open(&path).map_err(|failure| failure.at(&path))?;
+        let (jobs, queue) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || work(connection, &queue))
+            .map_err(|error| StoreError::Io { path: path.clone(), why: error.to_string() })?;
+        Ok(Self { path, jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Task<'_, T> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let job: Job = Box::new(move |connection| {
+                // Whoever asked has gone, and took the question for unanswered.
+                if !reply.is_closed() {
+                    let _ = reply.send(question(connection));
+                }
+            });
+            let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+            jobs.try_send(job).map_err(|error| match error {
+                TrySendError::Full(_) => StoreError::Busy,
+                TrySendError::Disconnected(_) => StoreError::Closed,
+            })?;
+            match tokio::time::timeout(DEADLINE, answer).await {
+                Ok(Ok(answer)) => answer.map_err(|failure| failure.at(&self.path)),
+                Ok(Err(_)) => Err(StoreError::Closed),
+                Err(_) => Err(StoreError::Late),
+            }
+        })
+    }
+}
+
+fn work(mut connection: Connection, queue: &Receiver<Job>) {
+    for job in queue {
+        job(&mut connection);
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has closed the file already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Store for Sqlite {
+    fn insert_hold(&self, hold: HoldRow, arguments: Option<Vec<u8>>) -> Task<'_, ()> {
+        self.ask(move |db| statements::insert_hold(db, &hold, arguments.as_deref()))
+    }
+
+    fn hold(&self, id: &str) -> Task<'_, Option<HoldRow>> {
+        let id = id.to_owned();
+        self.ask(move |db| statements::hold(db, &id))
+    }
+
+    fn holds(&self, filter: HoldFilter) -> Task<'_, Vec<HoldRow>> {
+        self.ask(move |db| statements::holds(db, &filter))
+    }
+
+    fn find_open(&self, key: &str) -> Task<'_, Option<HoldRow>> {
+        let key = key.to_owned();
+        self.ask(move |db| statements::find_open(db, &key))
+    }
+
+    fn change_hold(&self, id: &str, version: u64, change: HoldChange) -> Task<'_, HoldRow> {
+        let id = id.to_owned();
+        self.ask(move |db| statements::change_hold(db, &id, version, change))
+    }
+
+    fn arguments(&self, id: &str) -> Task<'_, Option<Vec<u8>>> {
+        let id = id.to_owned();
+        self.ask(move |db| statements::arguments(db, &id))
+    }
+
+    fn put_definition(&self, server: &str, tool: &str, digest: &str, json: &str) -> Task<'_, Pinned> {
+        let row = [server, tool, digest, json].map(str::to_owned);
+        self.ask(move |db| statements::put_definition(db, &row))
+    }
+
+    fn accept_definition(&self, server: &str, tool: &str, digest: &str, json: &str) -> Task<'_, ()> {
+        let row = [server, tool, digest, json].map(str::to_owned);
+        self.ask(move |db| statements::accept_definition(db, &row))
+    }
+
+    fn set_latch(&self, latch: Latch) -> Task<'_, ()> {
+        self.ask(move |db| statements::set_latch(db, &latch))
+    }
+
+    fn clear_latch(&self, key: &str, by: &str, reason: &str, at_ms: i64) -> Task<'_, bool> {
+        let [key, by, reason] = [key, by, reason].map(str::to_owned);
+        let event = LatchEvent { at_ms, set: false, by, reason };
+        self.ask(move |db| statements::clear_latch(db, &key, &event))
+    }
+
+    fn latches(&self) -> Task<'_, Vec<Latch>> {
+        self.ask(|db| statements::latches(db))
+    }
+
+    fn latch_history(&self, key: &str) -> Task<'_, Vec<LatchEvent>> {
+        let key = key.to_owned();
+        self.ask(move |db| statements::latch_history(db, &key))
+    }
+
+    fn enqueue_review(&self, review: ReviewRow) -> Task<'_, ()> {
+        self.ask(move |db| statements::enqueue_review(db, &review))
+    }
+
+    fn reviews(&self, state: ReviewState, limit: u32) -> Task<'_, Vec<ReviewRow>> {
+        self.ask(move |db| statements::reviews(db, state, limit))
+    }
+
+    fn change_review(&self, id: &str, version: u64, change: ReviewChange) -> Task<'_, ReviewRow> {
+        let id = id.to_owned();
+        self.ask(move |db| statements::change_review(db, &id, version, change))
+    }
+
+    fn purge(&self, before_ms: i64) -> Task<'_, Purged> {
+        self.ask(move |db| statements::purge(db, before_ms))
+    }
+}

@@ -1,0 +1,123 @@
+//! Opening the file, its schema, and what SQLite's errors mean here.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
+
+use crate::store::StoreError;
+
+/// How long SQLite waits for another process to let go of the file.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+const MIGRATIONS: [&str; 2] = [include_str!("0001_holds.sql"), include_str!("0002_latches_reviews.sql")];
+
+/// Why a statement did not succeed, before it is known which file it was about.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Store(StoreError),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Failure {
+    pub(super) fn at(self, path: &Path) -> StoreError {
+        let error = match self {
+            Self::Store(error) => return error,
+            Self::Sqlite(error) => error,
+        };
+        let path = path.to_owned();
+        let why = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(path),
+            Some(ErrorCode::DiskFull) => StoreError::Full(path),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { path, why },
+            Some(_) => StoreError::Io { path, why },
+            // A value that is not what this program wrote there.
+            None => StoreError::Corrupt { path, why },
+        }
+    }
+
+    pub(super) fn is_duplicate(&self) -> bool {
+        matches!(
+            self,
+            Self::Sqlite(error)
+                if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+        )
+    }
+}
+
+pub(super) fn open(path: &Path) -> Result<Connection, Failure> {
+    create(path).map_err(|error| StoreError::Io { path: path.to_owned(), why: error.to_string() })?;
+    let mut connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(LOCK_WAIT)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA secure_delete = ON;",
+    )?;
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+/// SQLite would create the file readable by others; its journals take over the file's mode.
+fn create(path: &Path) -> std::io::Result<()> {
+    if let Some(dir) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Failure> {
+    let known = MIGRATIONS.len() as u32;
+    let found = version(connection)?;
+    if found == known {
+        return Ok(());
+    }
+    // Another process may have migrated meanwhile: what counts is what is found under the lock.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    if found > known {
+        return Err(Failure::Store(StoreError::Newer { path: path.to_owned(), found, known }));
+    }
+    for migration in MIGRATIONS.iter().skip(found as usize) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.execute_batch(
+        "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL) STRICT;
+         DELETE FROM schema_version;",
+    )?;
+    transaction.execute("INSERT INTO schema_version VALUES (?1)", [known])?;
+    Ok(transaction.commit()?)
+}
+
+fn version(connection: &Connection) -> Result<u32, Failure> {
+    let exists = connection
+        .query_row("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_version'", [], |_| {
+            Ok(())
+        })
+        .optional()?;
+    if exists.is_none() {
+        return Ok(0);
+    }
+    Ok(connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0))?)
+}
