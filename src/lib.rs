@@ -4,5 +4,11 @@
 //! crates `herma-scoring` and `herma-warrant` judge, purely; [`gate`] and [`review`] bring in people; [`ledger`]
 //! and [`store`] remember. [`control`] and [`cli`] are the operator's side. ARCHITECTURE.md is the map.
 
+pub mod call;
+pub mod config;
+pub mod firewall;
+pub mod gate;
 pub mod ledger;
+pub mod policy;
+pub mod review;
 pub mod store;

@@ -1,0 +1,186 @@
+//! A call with its origin: who asks, by which road, for what, with which exact bytes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use herma_scoring::{Definition, Kind};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// The road a call comes in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Carrier {
+    Mcp,
+}
+
+impl Carrier {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mcp => "mcp",
+        }
+    }
+}
+
+/// Who asks and through what.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    pub carrier: Carrier,
+    /// The agent's name: from its token, or `local` for an unnamed agent on this machine.
+    pub principal: Arc<str>,
+    /// The agent's own session, as far as its carrier shows one.
+    pub session: Arc<str>,
+    /// The operator's name for the server.
+    pub server: Arc<str>,
+}
+
+/// A tool as a server listed it.
+#[derive(Debug)]
+pub struct Listed {
+    pub definition: Definition,
+    /// Over the RFC 8785 form of the whole entry, so that no part of it can change unseen.
+    pub digest: Digest,
+    /// It is not the definition that was first seen under this name; its canonical text, to be looked at.
+    pub changed: Option<String>,
+    /// Clients refuse a success without structured content for such a tool.
+    pub has_output_schema: bool,
+}
+
+impl Listed {
+    /// It is not the definition that was first seen under this name.
+    pub fn is_changed(&self) -> bool {
+        self.changed.is_some()
+    }
+}
+
+/// One tool invocation, ready to be judged and, with a permit, forwarded byte for byte.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub id: CallId,
+    pub origin: Origin,
+    pub kind: Kind,
+    pub tool: String,
+    pub arguments: Value,
+    /// The arguments exactly as they stand in the frame; empty when the call has none.
+    pub raw_arguments: Bytes,
+    /// The bytes that leave if the call is permitted.
+    pub frame: Bytes,
+    pub definition: Option<Arc<Listed>>,
+}
+
+/// Names a call in the ledger: the process's start in base 36 and a counter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct CallId(Arc<str>);
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Mints call ids that are unique over restarts.
+#[derive(Debug)]
+pub struct CallIds {
+    prefix: String,
+    next: AtomicU64,
+}
+
+impl CallIds {
+    /// `seed` must differ between two runs, e.g. random bits.
+    pub fn new(seed: u64) -> Self {
+        Self { prefix: format!("c{:08x}", seed as u32), next: AtomicU64::new(1) }
+    }
+
+    pub fn mint(&self) -> CallId {
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
+        CallId(format!("{}-{n}", self.prefix).into())
+    }
+}
+
+/// SHA-256, shown as lower-case hex.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// A digest over `bytes` that cannot be guessed back from short texts without `salt`.
+    pub fn salted(salt: &[u8], bytes: &[u8]) -> Self {
+        Self(Sha256::new().chain_update(salt).chain_update(bytes).finalize().into())
+    }
+}
+
+impl Digest {
+    pub fn from_hex(text: &str) -> Option<Self> {
+        data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok().map(Self)
+    }
+
+    /// Enough of it to tell two apart by eye.
+    pub fn short(&self) -> String {
+        self.to_string().chars().take(16).collect()
+    }
+
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Arguments that have no canonical form cannot be named by a digest, so they cannot be approved.
+#[derive(Debug, thiserror::Error)]
+#[error("the arguments have no canonical form: {0}")]
+pub struct NotCanonical(#[from] serde_json::Error);
+
+impl Call {
+    /// What approvals, tickets and the ledger know this call by: SHA-256 over the RFC 8785 form of everything
+    /// that makes it this call and no other, the raw argument bytes included.
+    pub fn digest(&self) -> Result<Digest, NotCanonical> {
+        #[derive(Serialize)]
+        struct Named<'a> {
+            arguments: &'a Value,
+            arguments_sha256: String,
+            definition: Option<String>,
+            kind: Kind,
+            principal: &'a str,
+            server: &'a str,
+            tool: &'a str,
+        }
+        let named = Named {
+            arguments: &self.arguments,
+            arguments_sha256: Digest::of(&self.raw_arguments).to_string(),
+            definition: self.definition.as_ref().map(|listed| listed.digest.to_string()),
+            kind: self.kind,
+            principal: &self.origin.principal,
+            server: &self.origin.server,
+            tool: &self.tool,
+        };
+        Ok(Digest::of(&serde_json_canonicalizer::to_vec(&named)?))
+    }
+
+    /// The view the pure scorer takes.
+    pub fn pure(&self) -> herma_scoring::Call<'_> {
+        herma_scoring::Call {
+            kind: self.kind,
+            server: &self.origin.server,
+            tool: &self.tool,
+            arguments: &self.arguments,
+        }
+    }
+}

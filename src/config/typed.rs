@@ -1,0 +1,162 @@
+//! The file as typed: nothing but what the operator wrote.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use herma_scoring::{Kind, SideEffect};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::Denial;
+use crate::policy::{Mode, Route, Watched};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) listen: Listen,
+    pub(super) server: Vec<Spanned<Server>>,
+    pub(super) agent: Vec<Spanned<Agent>>,
+    pub(super) policy: Option<Spanned<Policy>>,
+    pub(super) rule: Vec<Spanned<Rule>>,
+    /// Files or directories with rule packs, relative to this file.
+    pub(super) rule_packs: Vec<Spanned<PathBuf>>,
+    pub(super) holds: Holds,
+    pub(super) limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Listen {
+    pub(super) agent: Option<Spanned<String>>,
+    pub(super) hosts: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) name: String,
+    pub(super) command: Option<String>,
+    #[serde(default)]
+    pub(super) args: Vec<String>,
+    #[serde(default)]
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) cwd: Option<PathBuf>,
+    pub(super) url: Option<String>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) denial: Denial,
+    pub(super) hold_budget: Option<String>,
+    #[serde(default)]
+    pub(super) trusted: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Agent {
+    pub(super) name: String,
+    pub(super) token_sha256: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Policy {
+    pub(super) mode: Mode,
+    pub(super) observe_also: Vec<Watched>,
+    pub(super) execute_below: Option<f64>,
+    pub(super) gate_above: Option<f64>,
+    pub(super) weak_confidence: Option<f64>,
+    pub(super) no_confidence: Option<f64>,
+    pub(super) in_band: Vec<SideEffect>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) kind: OneOrMany<Kinds>,
+    #[serde(default)]
+    pub(super) class: OneOrMany<SideEffect>,
+    pub(super) server: Option<String>,
+    pub(super) tool: Option<String>,
+    pub(super) principal: Option<String>,
+    pub(super) session: Option<String>,
+    #[serde(default)]
+    pub(super) arguments: BTreeMap<String, String>,
+    pub(super) route: Route,
+    #[serde(default)]
+    pub(super) reason: String,
+}
+
+/// `"a"` and `["a", "b"]` both read naturally in a rule.
+#[derive(Debug)]
+pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
+
+impl<T> Default for OneOrMany<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+            type Value = Vec<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                T::deserialize(serde::de::value::StrDeserializer::new(text)).map(|one| vec![one])
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(one) = seq.next_element()? {
+                    all.push(one);
+                }
+                Ok(all)
+            }
+        }
+        deserializer.deserialize_any(Visitor(std::marker::PhantomData)).map(Self)
+    }
+}
+
+/// [`Kind`] as a rule names it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kinds {
+    Tool,
+    Resource,
+    Prompt,
+    Sampling,
+    Elicitation,
+}
+
+impl From<Kinds> for Kind {
+    fn from(kind: Kinds) -> Self {
+        match kind {
+            Kinds::Tool => Self::Tool,
+            Kinds::Resource => Self::Resource,
+            Kinds::Prompt => Self::Prompt,
+            Kinds::Sampling => Self::Sampling,
+            Kinds::Elicitation => Self::Elicitation,
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Holds {
+    pub(super) expire: Option<Spanned<String>>,
+    pub(super) ticket: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) frame: Option<Spanned<u64>>,
+}

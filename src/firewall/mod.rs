@@ -1,0 +1,336 @@
+//! The life of a call.
+//!
+//! [`Firewall::admit`] is the one function every call goes through, whatever road it came in by. It reads like
+//! the list in ARCHITECTURE.md: assess, check, route, gate, permit. A carrier has received the call before
+//! (step 1) and spends the permit afterwards (7 forward, 8 settle); every step records itself (9).
+
+pub mod definitions;
+pub mod outcome;
+pub mod permit;
+pub mod refusal;
+pub mod session;
+mod trace;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::call::{Call, CallIds, Origin};
+use crate::gate::{Answer, Claim, Gate, GateError, Shown, Stay, Verdict};
+use crate::ledger::{Entry, Ledger, LedgerError, Step};
+use crate::policy::{Policy, Route, Ruling, Subject};
+use crate::review::Reviews;
+use arc_swap::ArcSwap;
+use herma_scoring::{Assessment, Context, Rules, SideEffect};
+use herma_warrant::Grant;
+
+use definitions::Definitions;
+pub use permit::Permit;
+pub use refusal::Refusal;
+use session::{Session, Sessions};
+
+/// Everything a call meets on its way.
+pub struct Firewall {
+    rules: ArcSwap<Rules>,
+    policy: ArcSwap<Policy>,
+    pub gate: Arc<Gate>,
+    pub ledger: Ledger,
+    pub definitions: Definitions,
+    pub sessions: Sessions,
+    pub reviews: Reviews,
+    pub calls: CallIds,
+    /// Keeps argument digests in the ledger from being guessed back.
+    salt: [u8; 32],
+}
+
+impl fmt::Debug for Firewall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Firewall").finish_non_exhaustive()
+    }
+}
+
+/// The parts a firewall is made of.
+#[expect(missing_debug_implementations, reason = "it holds the salt and is taken apart at once")]
+pub struct Parts {
+    pub rules: Rules,
+    pub policy: Policy,
+    pub gate: Arc<Gate>,
+    pub ledger: Ledger,
+    pub definitions: Definitions,
+    pub sessions: Sessions,
+    pub reviews: Reviews,
+    pub seed: u64,
+    pub salt: [u8; 32],
+}
+
+/// How a call comes out of the firewall when it is not refused.
+#[derive(Debug)]
+pub enum Admission {
+    /// It may run, once.
+    Permit(Box<Permit>),
+    /// An identical call that was held has run; this is its answer.
+    Answered(Arc<Answer>),
+}
+
+/// What a carrier does for a client whose call waits at the gate.
+pub trait Waits: Send {
+    /// Keeps the client alive until the stay is decided, or the client goes, or its patience ends.
+    fn wait(&mut self, stay: &mut Stay) -> impl Future<Output = Waited> + Send;
+}
+
+/// How waiting ended.
+#[derive(Debug)]
+pub enum Waited {
+    Decided(Result<Verdict, GateError>),
+    /// The client went away: nothing may run for it any more.
+    Gone,
+    /// The client must be answered now; it was told to ask again.
+    OutOfPatience,
+}
+
+impl Firewall {
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            rules: ArcSwap::from_pointee(parts.rules),
+            policy: ArcSwap::from_pointee(parts.policy),
+            gate: parts.gate,
+            ledger: parts.ledger,
+            definitions: parts.definitions,
+            sessions: parts.sessions,
+            reviews: parts.reviews,
+            calls: CallIds::new(parts.seed),
+            salt: parts.salt,
+        })
+    }
+
+    /// Steps 2 to 6: from a received call to the permit to forward it, or the reason why not.
+    pub async fn admit(
+        self: &Arc<Self>,
+        call: Call,
+        session: &Arc<Session>,
+        client: &mut impl Waits,
+    ) -> Result<Admission, Refusal> {
+        let policy = self.policy.load_full();
+        let assessment = self.assess(&call, session)?;
+        let grant = check(&call);
+        let ruling = route(&policy, &call, &assessment, &grant);
+        self.record_routed(&call, &assessment, &ruling, &policy)?;
+        let claim = match ruling.route {
+            Route::Execute | Route::Review => None,
+            Route::Block => return Err(Refusal::Blocked { rule: ruling.rule, why: ruling.why }),
+            Route::Gate => match self.gate(&call, session, &assessment, &ruling, &policy, client).await? {
+                Passage::Approved(claim) => Some(claim),
+                Passage::Answered(answer) => return Ok(Admission::Answered(answer)),
+            },
+        };
+        self.permit(call, assessment, ruling, claim).await.map(|permit| Admission::Permit(Box::new(permit)))
+    }
+
+    /// A rule that panics judges nothing: the call does not run.
+    fn assess(&self, call: &Call, session: &Session) -> Result<Assessment, Refusal> {
+        let rules = self.rules.load();
+        let context = Context {
+            definition: call.definition.as_ref().map(|listed| &listed.definition),
+            definition_changed: call.definition.as_ref().is_some_and(|listed| listed.is_changed()),
+            trusted_server: session.trusted,
+            cwd: session.cwd.as_deref(),
+            home: session.home.as_deref(),
+            crisis_active: session.in_crisis(),
+        };
+        let judged = catch_unwind(AssertUnwindSafe(|| herma_scoring::assess(&call.pure(), &context, &rules)));
+        judged.map_err(|_| {
+            self.record_refused(&call.origin, &call.tool, "the scorer failed on this call");
+            Refusal::Fault { what: "the scorer failed on this call; it did not run".into() }
+        })
+    }
+
+    async fn gate(
+        &self,
+        call: &Call,
+        session: &Arc<Session>,
+        assessment: &Assessment,
+        ruling: &Ruling,
+        policy: &Policy,
+        client: &mut impl Waits,
+    ) -> Result<Passage, Refusal> {
+        if assessment.crisis_sensitive && assessment.outbound {
+            let reason = format!("{} on {} ({})", call.tool, call.origin.server, call.id);
+            self.sessions.enter_crisis(session, &reason, now()).await.map_err(GateError::from)?;
+        }
+        let seen = Shown {
+            json: trace::shown(call, session, assessment, ruling, policy, &self.rules.load()),
+            class: trace::class(assessment.class).to_owned(),
+            crisis: assessment.crisis_sensitive,
+        };
+        let mut stay = self.gate.enter(call, seen, now()).await?;
+        let hold = stay.hold_id().to_owned();
+        match client.wait(&mut stay).await {
+            Waited::Gone => Err(Refusal::Gone),
+            Waited::OutOfPatience => {
+                let expires_ms = stay.expires_ms();
+                stay.leave();
+                Err(Refusal::Pending { hold, expires_ms })
+            }
+            Waited::Decided(verdict) => match verdict? {
+                Verdict::Approved { claim, by } => {
+                    if !self.still_stands(call, ruling, assessment, policy) {
+                        self.gate.supersede(claim, now()).await?;
+                        return Err(Refusal::Superseded { hold });
+                    }
+                    tracing::info!(hold, by, tool = call.tool, "approved call runs");
+                    Ok(Passage::Approved(claim))
+                }
+                Verdict::Answered(answer) => Ok(Passage::Answered(answer)),
+                Verdict::Denied { by, reason } => Err(Refusal::Denied { hold, by, reason }),
+                Verdict::Expired => Err(Refusal::Expired { hold }),
+                Verdict::Superseded => Err(Refusal::Superseded { hold }),
+                Verdict::Unknown => Err(Refusal::Fault {
+                    what: format!(
+                        "what became of the identical call under hold {hold} is not known: look before repeating it"
+                    ),
+                }),
+            },
+        }
+    }
+
+    /// What was approved is what runs: the tool's definition and the policy must be those the person saw.
+    fn still_stands(&self, call: &Call, ruling: &Ruling, assessment: &Assessment, policy: &Policy) -> bool {
+        let listed = self.definitions.get(&call.origin.server, &call.tool);
+        let same_tool =
+            listed.map(|listed| listed.digest) == call.definition.as_ref().map(|listed| listed.digest);
+        let current = self.policy.load();
+        let same_policy =
+            current.revision == policy.revision || route(&current, call, assessment, &check(call)) == *ruling;
+        same_tool && same_policy
+    }
+
+    /// Step 6. Whatever does more than read is in the ledger, on disk, before it may leave.
+    async fn permit(
+        self: &Arc<Self>,
+        call: Call,
+        assessment: Assessment,
+        ruling: Ruling,
+        claim: Option<Claim>,
+    ) -> Result<Permit, Refusal> {
+        let review = match (ruling.route, &assessment.undo) {
+            (Route::Review, Some(undo)) => {
+                Some(self.reviews.open(&call, undo, &self.rules.load(), now()).await?)
+            }
+            _ => None,
+        };
+        if assessment.class > SideEffect::ReadOnly || claim.is_some() {
+            let entry = Entry::new(now(), Step::Forwarded)
+                .of(call.id.to_string())
+                .with("hold", claim.as_ref().map(Claim::hold_id))
+                .with("review", review.as_deref());
+            if let Err(error) = self.ledger.record_durable(entry).await {
+                if let Some(claim) = claim {
+                    self.gate.give_up(claim, now()).await?;
+                }
+                return Err(error.into());
+            }
+        }
+        Ok(Permit::mint(Arc::clone(self), call, claim))
+    }
+
+    fn record_routed(
+        &self,
+        call: &Call,
+        assessment: &Assessment,
+        ruling: &Ruling,
+        policy: &Policy,
+    ) -> Result<(), LedgerError> {
+        let routed = trace::routed(now(), call, assessment, ruling, policy, &self.salt);
+        self.ledger.record(routed)
+    }
+
+    /// A line for what never became a call.
+    pub fn record_refused(&self, origin: &Origin, what: &str, why: &str) {
+        let entry = Entry::new(now(), Step::Refused)
+            .with("principal", &*origin.principal)
+            .with("session", &*origin.session)
+            .with("server", &*origin.server)
+            .with("what", what)
+            .with("why", why);
+        if let Err(error) = self.ledger.record(entry) {
+            tracing::error!(%error, "a refusal could not be recorded");
+        }
+    }
+
+    /// A request of the server that passes: judged and recorded like any call.
+    pub fn note_server_request(self: &Arc<Self>, call: &Call, session: &Session) {
+        let Ok(assessment) = self.assess(call, session) else { return };
+        let policy = self.policy.load();
+        let ruling = route(&policy, call, &assessment, &check(call));
+        if let Err(error) = self.record_routed(call, &assessment, &ruling, &policy) {
+            tracing::error!(%error, "a request of the server could not be recorded");
+        }
+    }
+
+    /// From now on calls are judged by these.
+    pub fn replace(&self, rules: Rules, policy: Policy) {
+        let entry = Entry::new(now(), Step::Policy)
+            .with("policy", policy.revision.as_str())
+            .with("rules", rules.digest());
+        if let Err(error) = self.ledger.record(entry) {
+            tracing::error!(%error, "the change of policy could not be recorded");
+        }
+        self.rules.store(Arc::new(rules));
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// A named person says that nobody here is in crisis any more. False when nobody was thought to be.
+    pub async fn clear_crisis(&self, key: &str, by: &str, reason: &str) -> Result<bool, GateError> {
+        let entry = Entry::new(now(), Step::Latch).with("cleared", key).with("by", by).with("reason", reason);
+        self.ledger.record_durable(entry).await?;
+        Ok(self.sessions.leave_crisis(key, by, reason, now()).await?)
+    }
+
+    /// A named person accepts how a tool is described now. False when its description had not changed.
+    pub async fn accept_tool(&self, server: &str, tool: &str, by: &str) -> Result<bool, GateError> {
+        let entry = Entry::new(now(), Step::Definition)
+            .with("server", server)
+            .with("tool", tool)
+            .with("accepted_by", by);
+        self.ledger.record_durable(entry).await?;
+        Ok(self.definitions.accept(server, tool).await?)
+    }
+
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
+}
+
+enum Passage {
+    Approved(Claim),
+    Answered(Arc<Answer>),
+}
+
+/// Step 3. A call that shows a warrant which nobody verifies is refused by the carrier that read it.
+fn check(_call: &Call) -> Grant {
+    Grant::Absent
+}
+
+fn route(policy: &Policy, call: &Call, assessment: &Assessment, grant: &Grant) -> Ruling {
+    let subject = Subject {
+        kind: call.kind,
+        server: &call.origin.server,
+        tool: &call.tool,
+        principal: &call.origin.principal,
+        session: &call.origin.session,
+        arguments: &call.arguments,
+    };
+    policy.route(&subject, assessment, grant)
+}
+
+/// Unix milliseconds. The shell has a clock; the gate, the policy and the scorer get it as an argument.
+pub(crate) fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+#[cfg(test)]
+mod tests;

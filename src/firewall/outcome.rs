@@ -1,0 +1,46 @@
+//! What became of a forwarded call.
+
+use bytes::Bytes;
+
+/// The end of a forwarded call, as far as the carrier saw it.
+#[derive(Debug)]
+pub enum Outcome {
+    /// An answer came back. `response` is kept only for calls that were held.
+    Answered { is_error: bool, bytes: u64, response: Option<Bytes>, delivered: bool },
+    /// A request of the server was passed on to the client; its answer is the client's affair.
+    Passed,
+    /// The upstream failed before it answered.
+    Failed,
+    /// Nobody saw the end.
+    Unknown,
+}
+
+impl Outcome {
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Answered { is_error: false, .. } => "ok",
+            Self::Answered { is_error: true, .. } => "error",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Answered { bytes, .. } => *bytes,
+            Self::Passed | Self::Failed | Self::Unknown => 0,
+        }
+    }
+
+    pub(super) fn delivered(&self) -> bool {
+        matches!(self, Self::Answered { delivered: true, .. })
+    }
+
+    pub(super) fn response(self) -> Option<(Bytes, bool)> {
+        match self {
+            Self::Answered { response: Some(response), is_error, .. } => Some((response, is_error)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What the record and the people say of a judged call.
+
+use herma_scoring::{Assessment, Rules, SideEffect, redact_json};
+use serde_json::{Value, json};
+
+use super::session::Session;
+use crate::call::{Call, Digest};
+use crate::ledger::{Entry, Step};
+use crate::policy::{Policy, Route, Ruling};
+
+/// Bytes of each end of a long text that go into its digest.
+const END: usize = 8 << 10;
+
+/// The `routed` line, with the names the seed's trace has.
+pub(super) fn routed(
+    at: i64,
+    call: &Call,
+    assessment: &Assessment,
+    ruling: &Ruling,
+    policy: &Policy,
+    salt: &[u8],
+) -> Entry {
+    let reasons: Vec<Value> =
+        assessment.reasons.iter().map(|reason| json!([reason.rule, round(reason.points)])).collect();
+    Entry::new(at, Step::Routed)
+        .of(call.id.to_string())
+        .with("carrier", call.origin.carrier.name())
+        .with("principal", &*call.origin.principal)
+        .with("session", &*call.origin.session)
+        .with("server", &*call.origin.server)
+        .with("tool_name", call.tool.as_str())
+        .with("arguments_digest", arguments_digest(call, assessment, salt))
+        .with("arguments_bytes", call.raw_arguments.len())
+        .with("class", class(assessment.class))
+        .with("reversible", assessment.reversible())
+        .with("risk_score", round(assessment.risk_score))
+        .with("confidence", round(assessment.confidence))
+        .with("crisis_sensitive", assessment.crisis_sensitive)
+        .with("reasons", reasons)
+        .with("grant", "absent")
+        .with("route", ruling.route.name())
+        .with("pattern", ruling.route.pattern())
+        .with("requires_human", ruling.route == Route::Gate)
+        .with("rule", ruling.rule.as_str())
+        .with("would", ruling.would.map(Route::name))
+        .with("policy", policy.revision.as_str())
+}
+
+/// A salted digest of the arguments. Of a long text that is only read with, its two ends and its length: hashing
+/// all of it would cost more than the call.
+fn arguments_digest(call: &Call, assessment: &Assessment, salt: &[u8]) -> String {
+    let whole = &call.raw_arguments;
+    let ends = (whole.get(..END), whole.len().checked_sub(END).and_then(|start| whole.get(start..)));
+    match ends {
+        (Some(head), Some(tail)) if assessment.class == SideEffect::ReadOnly && whole.len() > 2 * END => {
+            let length = whole.len().to_be_bytes();
+            format!("ends:{}", Digest::salted(salt, &[head, tail, length.as_slice()].concat()))
+        }
+        _ => Digest::salted(salt, whole).to_string(),
+    }
+}
+
+/// Everything a person sees of a held call, rendered from the bytes that would be forwarded.
+pub(super) fn shown(
+    call: &Call,
+    session: &Session,
+    assessment: &Assessment,
+    ruling: &Ruling,
+    policy: &Policy,
+    rules: &Rules,
+) -> Value {
+    let client = session.client();
+    json!({
+        "call": call.id,
+        "kind": call.kind,
+        "server": &*call.origin.server,
+        "tool": call.tool,
+        "arguments": redact_json(&call.arguments, rules),
+        "arguments_sha256": Digest::of(&call.raw_arguments).to_string(),
+        "principal": &*call.origin.principal,
+        "session": &*call.origin.session,
+        "client": format!("{} {}", client.name, client.version).trim(),
+        "assessment": assessment,
+        "route": ruling.route,
+        "rule": ruling.rule,
+        "why": ruling.why,
+        "definition": call.definition.as_ref().map(|listed| listed.digest.to_string()),
+        "definition_changed": call.definition.as_ref().is_some_and(|listed| listed.is_changed()),
+        "policy": policy.revision,
+        "rules": rules.digest(),
+    })
+}
+
+pub(super) fn class(class: SideEffect) -> &'static str {
+    match class {
+        SideEffect::ReadOnly => "read_only",
+        SideEffect::LocalReversible => "local_reversible",
+        SideEffect::External => "external",
+        SideEffect::Critical => "critical",
+    }
+}
+
+/// Three decimals are what the model can vouch for.
+fn round(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,158 @@
+//! One call that waits, as this process knows it.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{Mutex as Turn, MutexGuard as TurnGuard, watch};
+
+use crate::store::{HoldRow, HoldState};
+
+/// Where a hold stands, for those who wait.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    /// Not yet on disk.
+    Opening,
+    Pending,
+    Approved {
+        by: String,
+    },
+    Denied {
+        by: String,
+        reason: String,
+    },
+    Expired,
+    Abandoned,
+    Superseded,
+    /// One of the identical calls is running.
+    Running,
+    Answered(Arc<Answer>),
+    /// It could not be held, or what became of it is not known.
+    Failed,
+}
+
+/// What came back from a call that was held, for identical calls that joined it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The JSON-RPC response as it came, with the id of the call that ran.
+    pub response: Bytes,
+    pub is_error: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Hold {
+    id: String,
+    key: String,
+    row: Mutex<HoldRow>,
+    standing: watch::Sender<Standing>,
+    waiting: AtomicUsize,
+    /// Somebody said that they will ask again.
+    expected: AtomicBool,
+    /// Unix ms until which the answer is kept for a retry; 0 while there is none.
+    kept_until: AtomicI64,
+    /// Changes of state take turns.
+    turn: Turn<()>,
+}
+
+impl Hold {
+    pub(super) fn new(row: HoldRow) -> Self {
+        Self::with(row, Standing::Opening, false)
+    }
+
+    /// A hold of an earlier run. Its clients are unknown, so it is expected that they ask again.
+    pub(super) fn restored(row: HoldRow) -> Self {
+        let standing = match row.state {
+            HoldState::Approved => Standing::Approved { by: "a person, before Herma was restarted".into() },
+            _ => Standing::Pending,
+        };
+        Self::with(row, standing, true)
+    }
+
+    fn with(row: HoldRow, standing: Standing, expected: bool) -> Self {
+        Self {
+            id: row.id.clone(),
+            key: row.key.clone(),
+            row: Mutex::new(row),
+            standing: watch::Sender::new(standing),
+            waiting: AtomicUsize::new(0),
+            expected: AtomicBool::new(expected),
+            kept_until: AtomicI64::new(0),
+            turn: Turn::new(()),
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub(super) fn row(&self) -> HoldRow {
+        self.row.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_row(&self, row: HoldRow) {
+        *self.row.lock().unwrap_or_else(PoisonError::into_inner) = row;
+    }
+
+    pub(super) async fn turn(&self) -> TurnGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    pub(super) fn stand(&self, standing: Standing) {
+        self.standing.send_replace(standing);
+    }
+
+    /// It is on disk: from here on it can be decided.
+    pub(super) fn opened(&self) {
+        self.standing.send_if_modified(|standing| {
+            let opening = matches!(standing, Standing::Opening);
+            if opening {
+                *standing = Standing::Pending;
+            }
+            opening
+        });
+    }
+
+    /// Resolves when the store has it, or will not have it.
+    pub(super) async fn stored(&self) {
+        // The sender lives in this very hold.
+        let _ = self.standing.subscribe().wait_for(|standing| !matches!(standing, Standing::Opening)).await;
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    pub(super) fn come(&self) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// True when nobody is left and nobody said that they will be back.
+    pub(super) fn go(&self, will_be_back: bool) -> bool {
+        if will_be_back {
+            self.expected.store(true, Ordering::Release);
+        }
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        !self.awaited()
+    }
+
+    pub(super) fn awaited(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0 || self.expected.load(Ordering::Acquire)
+    }
+
+    pub(super) fn keep_until(&self, ms: i64) {
+        self.kept_until.store(ms, Ordering::Release);
+    }
+
+    pub(super) fn is_due(&self, now: i64) -> bool {
+        let row = self.row();
+        match row.state {
+            HoldState::Pending | HoldState::Approved => row.expires_ms <= now,
+            HoldState::Forwarding => false,
+            _ => self.kept_until.load(Ordering::Acquire) <= now,
+        }
+    }
+}

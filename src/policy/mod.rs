@@ -1,0 +1,212 @@
+//! The operator's word: thresholds and rules that turn a judgement into a route. Pure.
+
+mod rule;
+
+use herma_scoring::{Assessment, Reversibility, SideEffect};
+use herma_warrant::Grant;
+use serde::{Deserialize, Serialize};
+
+pub use rule::{Matcher, MatcherError, Rule, Subject};
+
+/// Where a call goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Route {
+    /// It runs.
+    Execute,
+    /// It waits for a person.
+    Gate,
+    /// It runs and a person looks at it afterwards.
+    Review,
+    /// It does not run.
+    Block,
+}
+
+impl Route {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Execute => "execute",
+            Self::Gate => "gate",
+            Self::Review => "review",
+            Self::Block => "block",
+        }
+    }
+
+    /// The name this route has in traces; a blocked call follows no pattern of confirmation.
+    pub fn pattern(self) -> Option<&'static str> {
+        match self {
+            Self::Execute => Some("confidence_threshold"),
+            Self::Gate => Some("pre_execution_gate"),
+            Self::Review => Some("post_execution_review"),
+            Self::Block => None,
+        }
+    }
+}
+
+/// Whether the policy decides or only watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    #[default]
+    Enforce,
+    /// Records what it would have done. Crisis and critical calls are held all the same unless named.
+    Observe,
+}
+
+/// What observe mode may also relax, named one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watched {
+    Crisis,
+    Critical,
+}
+
+/// Boundaries of `risk_score` and `confidence`, all 0–1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Thresholds {
+    /// Below this risk a call runs.
+    pub execute_below: f64,
+    /// Above this risk a call waits for a person.
+    pub gate_above: f64,
+    /// Between the two, less confidence than this waits for a person.
+    pub weak_confidence: f64,
+    /// Less confidence than this always waits for a person.
+    pub no_confidence: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { execute_below: 0.25, gate_above: 0.60, weak_confidence: 0.60, no_confidence: 0.35 }
+    }
+}
+
+/// A resolved policy. Two policies are the same exactly when their revisions are.
+#[derive(Debug, Default)]
+pub struct Policy {
+    pub revision: String,
+    pub mode: Mode,
+    pub observe_also: Vec<Watched>,
+    pub thresholds: Thresholds,
+    pub rules: Vec<Rule>,
+    /// Classes whose confirmation may travel through the agent's own client (MCP elicitation).
+    pub in_band: Vec<SideEffect>,
+}
+
+/// A route with the rule that chose it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruling {
+    pub route: Route,
+    /// Id of the operator's rule, or of the built-in step.
+    pub rule: String,
+    pub why: String,
+    /// In observe mode: the route that was not taken.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub would: Option<Route>,
+}
+
+impl Ruling {
+    fn new(route: Route, rule: &str, why: impl Into<String>) -> Self {
+        Self { route, rule: rule.to_owned(), why: why.into(), would: None }
+    }
+}
+
+impl Policy {
+    /// Turns what is known of a call into its route.
+    pub fn route(&self, subject: &Subject<'_>, assessment: &Assessment, grant: &Grant) -> Ruling {
+        let ruling = self.strict(subject, assessment, grant);
+        match self.mode {
+            Mode::Enforce => ruling,
+            Mode::Observe => self.observed(ruling, assessment),
+        }
+    }
+
+    /// Whether any rule speaks of requests that a server makes to the client.
+    pub fn gates_server_requests(&self) -> bool {
+        self.rules.iter().any(|rule| rule.matcher.may_match_server_requests())
+    }
+
+    fn strict(&self, subject: &Subject<'_>, assessment: &Assessment, grant: &Grant) -> Ruling {
+        if let Grant::Refused { why } = grant {
+            return Ruling::new(Route::Block, "warrant", why);
+        }
+        let matched = self.rules.iter().find(|rule| rule.matcher.matches(subject, assessment.class));
+        let forbidden = self
+            .rules
+            .iter()
+            .find(|rule| rule.route == Route::Block && rule.matcher.matches(subject, assessment.class));
+        if let Some(rule) = forbidden {
+            return Ruling::new(Route::Block, &rule.id, &rule.reason);
+        }
+        if must_be_confirmed(assessment) {
+            return Ruling::new(Route::Gate, "crisis", "a person may be in crisis: a person confirms first");
+        }
+        if let Grant::Gated { why } = grant {
+            return Ruling::new(Route::Gate, "warrant", why);
+        }
+        match matched {
+            Some(rule) if rule.route == Route::Review && assessment.undo.is_none() => Ruling::new(
+                Route::Gate,
+                &rule.id,
+                format!("{} (review needs a declared undo and this tool has none)", rule.reason),
+            ),
+            Some(rule) => Ruling::new(rule.route, &rule.id, &rule.reason),
+            None => self.by_threshold(assessment),
+        }
+    }
+
+    fn by_threshold(&self, assessment: &Assessment) -> Ruling {
+        let Thresholds { execute_below, gate_above, weak_confidence, no_confidence } = self.thresholds;
+        let Assessment { class, risk_score, confidence, .. } = *assessment;
+        if class == SideEffect::Critical {
+            Ruling::new(Route::Gate, "critical", "critical calls wait for a person")
+        } else if risk_score > gate_above {
+            Ruling::new(Route::Gate, "risk", format!("risk {risk_score:.2} is above {gate_above:.2}"))
+        } else if confidence < no_confidence {
+            Ruling::new(
+                Route::Gate,
+                "confidence",
+                format!(
+                    "confidence {confidence:.2} is below {no_confidence:.2}: too little is known of this call"
+                ),
+            )
+        } else if risk_score < execute_below {
+            Ruling::new(Route::Execute, "risk", format!("risk {risk_score:.2} is below {execute_below:.2}"))
+        } else if confidence < weak_confidence {
+            Ruling::new(
+                Route::Gate,
+                "confidence",
+                format!("risk {risk_score:.2} with confidence {confidence:.2} below {weak_confidence:.2}"),
+            )
+        } else if class == SideEffect::LocalReversible && assessment.reversible() && assessment.undo.is_some()
+        {
+            Ruling::new(Route::Review, "undo", "it can be undone: it runs now and is reviewed afterwards")
+        } else {
+            Ruling::new(
+                Route::Execute,
+                "confidence",
+                format!("risk {risk_score:.2} with confidence {confidence:.2}"),
+            )
+        }
+    }
+
+    fn observed(&self, ruling: Ruling, assessment: &Assessment) -> Ruling {
+        if matches!(ruling.route, Route::Execute | Route::Review) {
+            return ruling;
+        }
+        let held_all_the_same = (must_be_confirmed(assessment)
+            && !self.observe_also.contains(&Watched::Crisis))
+            || (assessment.class == SideEffect::Critical && !self.observe_also.contains(&Watched::Critical));
+        if held_all_the_same {
+            return ruling;
+        }
+        Ruling { would: Some(ruling.route), route: Route::Execute, ..ruling }
+    }
+}
+
+/// The crisis rule. Nothing an operator, a warrant or a score says turns it off.
+fn must_be_confirmed(assessment: &Assessment) -> bool {
+    assessment.crisis_sensitive && (assessment.outbound || assessment.reversibility != Reversibility::Yes)
+}
+
+#[cfg(test)]
+mod tests;
