@@ -5,7 +5,9 @@
 //! and [`store`] remember. [`control`] and [`cli`] are the operator's side. ARCHITECTURE.md is the map.
 
 pub mod call;
+pub mod carriers;
 pub mod config;
+pub mod control;
 pub mod firewall;
 pub mod gate;
 pub mod ledger;

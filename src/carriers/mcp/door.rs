@@ -1,0 +1,387 @@
+//! What both transports share: a frame of a client goes in, and comes out as a permit or an answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use herma_scoring::Kind;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+
+use super::answer::{self, Shape};
+use super::era::{Declared, Era, Initialize, elicits_forms};
+use super::hold::{Line, Next, Patience, decide_in_band, in_band};
+use super::receive::{ReceiveError, Received, receive};
+use super::request_state::{Leg, States};
+use super::tasks::Tasks;
+use crate::call::Origin;
+use crate::config::Denial;
+use crate::firewall::session::{Client, Session, UnderWay};
+use crate::firewall::{Admission, Firewall, Permit, Refusal, now};
+use crate::gate::Decision;
+
+/// The MCP side of the firewall.
+#[derive(Debug)]
+pub struct Door {
+    pub firewall: Arc<Firewall>,
+    pub tasks: Tasks,
+    pub questions: Questions,
+    pub frame_limit: usize,
+    states: States,
+}
+
+/// What a server's entry says of waiting and refusing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manners {
+    pub denial: Denial,
+    pub hold_budget: Option<Duration>,
+}
+
+/// How a gated frame comes out.
+#[derive(Debug)]
+pub enum End {
+    /// Spend it and relay the answer.
+    Forward(Box<Permit>),
+    /// Spend it and give the answer to this task; the client has been told.
+    ForTask(Box<Permit>, String),
+    /// The answer; nothing is forwarded.
+    Reply(Bytes),
+    /// The answer to a task; the client has been told.
+    TaskReply(Bytes, String),
+    /// The client is gone.
+    Silence,
+}
+
+impl Door {
+    pub fn new(firewall: Arc<Firewall>, state_key: [u8; 32], frame_limit: usize) -> Self {
+        Self {
+            firewall,
+            tasks: Tasks::default(),
+            questions: Questions::default(),
+            frame_limit,
+            states: States::new(state_key),
+        }
+    }
+
+    /// A gated frame, from its bytes to its end. `id` are the bytes of its JSON-RPC id.
+    pub async fn take<L: Line>(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        origin: Origin,
+        kind: Kind,
+        id: Bytes,
+        frame: Bytes,
+        under_way: &mut Option<UnderWay>,
+        manners: Manners,
+        line: &mut L,
+    ) -> End {
+        let tool = super::frame::name_of(kind);
+        let received = receive(&self.firewall, origin.clone(), kind, frame, self.frame_limit)
+            .and_then(|received| self.resume(received));
+        let (received, leg) = match received {
+            Ok(received) => received,
+            Err(error) => {
+                self.firewall.record_refused(&origin, tool, &error.to_string());
+                return End::Reply(answer::error(&id, code_of(&error), &error.to_string()));
+            }
+        };
+        let Received { call, declared, progress_token, request_state } = received;
+        let shape = Shape {
+            kind,
+            era: declared.era,
+            denial: manners.denial,
+            has_output_schema: call.definition.as_ref().is_some_and(|listed| listed.has_output_schema),
+        };
+        if let Some(Resumed { leg, action: Some(action) }) = &leg
+            && let Some(decision) = in_band(action)
+        {
+            let by = decide_in_band(self, session, &leg.hold, &leg.digest, decision.clone()).await;
+            if let (Decision::Deny { reason }, Some(by)) = (decision, by) {
+                let denied = Refusal::Denied { hold: leg.hold.clone(), by, reason };
+                return End::Reply(answer::refusal(&id, &denied, shape));
+            }
+        }
+        if declared.era == Era::Modern {
+            introduce(session, &declared);
+        }
+        let mut patience = Patience {
+            door: Arc::clone(self),
+            session: Arc::clone(session),
+            policy: self.firewall.policy(),
+            declared,
+            progress_token,
+            budget: manners.hold_budget,
+            under_way: under_way.as_mut(),
+            upstream_state: leg.as_ref().and_then(|resumed| resumed.leg.upstream.clone()).or(request_state),
+            legs: leg.map_or(0, |resumed| resumed.leg.leg),
+            id: id.clone(),
+            line,
+            next: Next::Pending,
+        };
+        let admitted = self.firewall.admit(call, session, &mut patience).await;
+        self.end(&id, admitted, std::mem::take(&mut patience.next), shape)
+    }
+
+    fn end(&self, id: &Bytes, admitted: Result<Admission, Refusal>, next: Next, shape: Shape) -> End {
+        let reply = match admitted {
+            Ok(Admission::Permit(permit)) => {
+                return match next {
+                    Next::Task(task) => End::ForTask(permit, task),
+                    _ => End::Forward(permit),
+                };
+            }
+            Ok(Admission::Answered(earlier)) => {
+                answer::readdressed(&earlier.response, id).unwrap_or_else(|| {
+                    answer::error(
+                        id,
+                        answer::code::INTERNAL,
+                        "the identical call ran, but its answer cannot be repeated",
+                    )
+                })
+            }
+            Err(Refusal::Gone) => return End::Silence,
+            Err(refusal @ Refusal::Pending { .. }) => self.pending(id, &refusal, &next, shape),
+            Err(refusal) => answer::refusal(id, &refusal, shape),
+        };
+        match next {
+            Next::Task(task) => End::TaskReply(reply, task),
+            _ => End::Reply(reply),
+        }
+    }
+
+    /// The client is answered before a person is: a modern one is sent round again.
+    fn pending(&self, id: &[u8], refusal: &Refusal, next: &Next, shape: Shape) -> Bytes {
+        let leg = match next {
+            Next::Leg(leg) | Next::Form(leg) => leg,
+            Next::Pending | Next::Task(_) => return answer::refusal(id, refusal, shape),
+        };
+        let Ok(state) = self.states.seal(leg.clone(), now()) else {
+            return answer::refusal(id, refusal, shape);
+        };
+        let mut result = serde_json::json!({ "resultType": "input_required", "requestState": state });
+        if let (Some(question), Some(fields)) = (&leg.question, result.as_object_mut()) {
+            let params = serde_json::json!({
+                "mode": "form",
+                "message": format!(
+                    "Herma holds a call for you (hold {}, digest {}). Accept to let it run once; decline to refuse it.",
+                    leg.hold, leg.digest.chars().take(12).collect::<String>()
+                ),
+                "requestedSchema": { "type": "object", "properties": {} },
+            });
+            let request =
+                serde_json::json!({ question: { "method": "elicitation/create", "params": params } });
+            fields.insert("inputRequests".into(), request);
+        }
+        answer::result(id, &result)
+    }
+
+    /// Takes our own state out of a retry, so that the upstream sees what it would have seen the first time.
+    fn resume(&self, mut received: Received) -> Result<(Received, Option<Resumed>), ReceiveError> {
+        let Some(state) = received.request_state.take_if(|state| States::is_ours(state)) else {
+            return Ok((received, None));
+        };
+        let digest = received.call.digest()?;
+        let leg = self.states.take(&state, &digest.to_string(), now())?;
+        let stripped = strip(&received.call.frame, &leg)?;
+        received.call.frame = stripped.frame;
+        Ok((received, Some(Resumed { leg, action: stripped.action })))
+    }
+
+    /// Notes what a request that is no call says of the session.
+    pub fn overhear(&self, session: &Session, method: &str, params: Option<&RawValue>) {
+        match method {
+            "initialize" => {
+                let read = params.and_then(|raw| serde_json::from_str::<Initialize>(raw.get()).ok());
+                let Some(initialize) = read else { return };
+                session.introduce(Client {
+                    name: initialize.client.name,
+                    version: initialize.client.version,
+                    elicits_forms: initialize.capabilities.get("elicitation").is_some_and(elicits_forms),
+                });
+            }
+            "notifications/cancelled" => {
+                #[derive(Deserialize)]
+                struct Cancelled<'a> {
+                    #[serde(borrow, rename = "requestId")]
+                    id: &'a RawValue,
+                }
+                if let Some(Ok(cancelled)) =
+                    params.map(|raw| serde_json::from_str::<Cancelled<'_>>(raw.get()))
+                {
+                    session.cancel(cancelled.id.get().as_bytes());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A modern client introduces itself with every request.
+fn introduce(session: &Session, declared: &Declared) {
+    let client = Client {
+        name: declared.client_name.clone(),
+        version: declared.client_version.clone(),
+        elicits_forms: declared.elicits_forms,
+    };
+    if session.client() != client {
+        session.introduce(client);
+    }
+}
+
+fn code_of(error: &ReceiveError) -> i32 {
+    match error {
+        ReceiveError::Frame(_) | ReceiveError::Duplicate(_) => answer::code::INVALID_REQUEST,
+        ReceiveError::Json(_) | ReceiveError::Retry(_) | ReceiveError::NotCanonical(_) => answer::code::PARSE,
+        ReceiveError::Header { .. } => answer::code::HEADER_MISMATCH,
+        ReceiveError::Unnamed(..) | ReceiveError::State(_) => answer::code::INVALID_PARAMS,
+        ReceiveError::Warrant => answer::code::NOT_PERMITTED,
+    }
+}
+
+#[derive(Debug)]
+struct Resumed {
+    leg: Leg,
+    /// What the client's user answered to our question.
+    action: Option<String>,
+}
+
+struct Stripped {
+    frame: Bytes,
+    action: Option<String>,
+}
+
+/// Rewrites the frame without our own members. It is written by us in any case: the client had to add them.
+fn strip(frame: &[u8], leg: &Leg) -> Result<Stripped, ReceiveError> {
+    #[derive(Deserialize)]
+    struct Outer<'a> {
+        #[serde(borrow)]
+        params: &'a RawValue,
+    }
+    let outer: Outer<'_> = serde_json::from_slice(frame).map_err(ReceiveError::Retry)?;
+    let params = Members::read(outer.params.get()).map_err(ReceiveError::Retry)?;
+    let mut action = None;
+    let mut kept = Vec::new();
+    for (name, value) in params.0 {
+        match name.as_str() {
+            "requestState" => {
+                if let Some(theirs) = &leg.upstream {
+                    kept.push((name, Value::from(theirs.as_str()).to_string()));
+                }
+            }
+            "inputResponses" => {
+                let mut responses = Members::read(&value).map_err(ReceiveError::Retry)?;
+                if let Some(question) = &leg.question {
+                    responses.0.retain(|(key, value)| {
+                        let ours = key == question;
+                        if ours {
+                            action = serde_json::from_str::<Value>(value)
+                                .ok()
+                                .and_then(|value| value.get("action")?.as_str().map(str::to_owned));
+                        }
+                        !ours
+                    });
+                }
+                if !responses.0.is_empty() {
+                    kept.push((name, responses.write()));
+                }
+            }
+            _ => kept.push((name, value)),
+        }
+    }
+    let (before, after) = around(frame, outer.params.get().as_bytes());
+    let frame = [before, Members(kept).write().as_bytes(), after].concat().into();
+    Ok(Stripped { frame, action })
+}
+
+/// What stands before and after `part`, which is a slice of `whole`.
+pub(super) fn around<'a>(whole: &'a [u8], part: &[u8]) -> (&'a [u8], &'a [u8]) {
+    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+    let end = start.saturating_add(part.len());
+    (whole.get(..start).unwrap_or_default(), whole.get(end..).unwrap_or_default())
+}
+
+/// The members of an object, their values as they stand.
+struct Members(Vec<(String, String)>);
+
+impl Members {
+    fn read(text: &str) -> Result<Self, serde_json::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    members.push((name, value.get().to_owned()));
+                }
+                Ok(Members(members))
+            }
+        }
+        serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(text), Visitor)
+    }
+
+    fn write(&self) -> String {
+        let members: Vec<_> =
+            self.0.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+/// Forms that clients were asked to show, by the JSON-RPC id of our request.
+#[derive(Debug, Default)]
+pub struct Questions {
+    open: Arc<Mutex<HashMap<String, oneshot::Sender<String>>>>,
+}
+
+/// An answer that is awaited; withdrawn when dropped.
+#[derive(Debug)]
+pub struct Waiting {
+    open: Arc<Mutex<HashMap<String, oneshot::Sender<String>>>>,
+    id: String,
+    action: oneshot::Receiver<String>,
+}
+
+impl Questions {
+    /// The request to send, and what to wait on.
+    pub(super) fn ask(&self, nonce: &str, params: &Value) -> (Waiting, Bytes) {
+        let id = format!("herma-{nonce}");
+        let (sender, action) = oneshot::channel();
+        lock(&self.open).insert(id.clone(), sender);
+        let request = serde_json::json!({ "jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": params });
+        (Waiting { open: Arc::clone(&self.open), id, action }, request.to_string().into())
+    }
+
+    /// Takes an answer of a client if it is to a question of ours.
+    pub fn answer(&self, id: Option<&RawValue>, result: Option<&RawValue>) -> bool {
+        let Some(id) = id.and_then(|id| serde_json::from_str::<String>(id.get()).ok()) else { return false };
+        let Some(sender) = lock(&self.open).remove(&id) else { return false };
+        let action = result
+            .and_then(|result| serde_json::from_str::<Value>(result.get()).ok())
+            .and_then(|result| result.get("action")?.as_str().map(str::to_owned));
+        let _ = sender.send(action.unwrap_or_default());
+        true
+    }
+}
+
+impl Waiting {
+    pub(super) async fn action(&mut self) -> Option<String> {
+        (&mut self.action).await.ok()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        lock(&self.open).remove(&self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

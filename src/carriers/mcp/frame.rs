@@ -1,0 +1,234 @@
+//! The JSON-RPC envelope of one frame, read without copying and without touching a byte.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use herma_scoring::Kind;
+
+/// What one frame is, as far as a proxy must know.
+#[derive(Debug)]
+pub enum Frame<'a> {
+    /// A request that is a call.
+    Call { kind: Kind, id: Option<&'a RawValue> },
+    /// Any other request or notification.
+    Other { method: Cow<'a, str>, id: Option<&'a RawValue>, params: Option<&'a RawValue> },
+    /// An answer to a request of the other side.
+    Answer { id: Option<&'a RawValue>, result: Option<&'a RawValue>, error: Option<&'a RawValue> },
+    /// A JSON array of frames without any call in it.
+    Batch,
+}
+
+/// Why a frame was refused before it was understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    #[error("the frame is not JSON that every parser reads alike: {0}")]
+    Unreadable(String),
+    #[error("the method name of a call is spelled with escapes; write it plainly")]
+    EscapedMethod,
+    #[error("some parsers read `{0}` as another name: write it as the specification does")]
+    LookAlike(String),
+    #[error("a batch may not hold a `{0}`: send it as a request of its own")]
+    CallInBatch(String),
+    #[error("the frame is a request and an answer at once")]
+    Both,
+}
+
+const GATED: [&str; 5] =
+    ["tools/call", "resources/read", "prompts/get", "sampling/createMessage", "elicitation/create"];
+
+/// The gated methods.
+pub fn kind_of(method: &str) -> Option<Kind> {
+    match method {
+        "tools/call" => Some(Kind::Tool),
+        "resources/read" => Some(Kind::Resource),
+        "prompts/get" => Some(Kind::Prompt),
+        "sampling/createMessage" => Some(Kind::Sampling),
+        "elicitation/create" => Some(Kind::Elicitation),
+        _ => None,
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// Classifies `bytes`. Whatever two parsers could classify differently is refused.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'[') => read_batch(bytes),
+            _ => read_one(bytes),
+        }
+    }
+
+    pub fn id(&self) -> Option<&'a RawValue> {
+        match self {
+            Self::Call { id, .. } | Self::Other { id, .. } | Self::Answer { id, .. } => *id,
+            Self::Batch => None,
+        }
+    }
+}
+
+fn read_one(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
+    let envelope: Envelope<'_> =
+        serde_json::from_slice(bytes).map_err(|error| FrameError::Unreadable(error.to_string()))?;
+    if let Some(name) = envelope.look_alike {
+        return Err(FrameError::LookAlike(name));
+    }
+    let answers = envelope.result.is_some() || envelope.error.is_some();
+    let Some(method) = envelope.method else {
+        return Ok(Frame::Answer { id: envelope.id, result: envelope.result, error: envelope.error });
+    };
+    let text = method.text()?;
+    let kind = kind_of(&text);
+    if answers && kind.is_some() {
+        return Err(FrameError::Both);
+    }
+    match kind {
+        Some(_) if method.is_escaped() => Err(FrameError::EscapedMethod),
+        Some(kind) => Ok(Frame::Call { kind, id: envelope.id }),
+        None if GATED.iter().any(|gated| gated.eq_ignore_ascii_case(&text)) => {
+            Err(FrameError::LookAlike(text.chars().take(32).collect()))
+        }
+        None => Ok(Frame::Other { method: text, id: envelope.id, params: envelope.params }),
+    }
+}
+
+fn read_batch(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
+    let parts: Vec<&RawValue> =
+        serde_json::from_slice(bytes).map_err(|error| FrameError::Unreadable(error.to_string()))?;
+    for part in parts {
+        match Frame::read(part.get().as_bytes())? {
+            Frame::Call { kind, .. } => return Err(FrameError::CallInBatch(name_of(kind).to_owned())),
+            Frame::Batch => return Err(FrameError::Unreadable("a batch within a batch".to_owned())),
+            Frame::Other { .. } | Frame::Answer { .. } => {}
+        }
+    }
+    Ok(Frame::Batch)
+}
+
+/// The method that brings a kind of call.
+pub fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Tool => "tools/call",
+        Kind::Resource => "resources/read",
+        Kind::Prompt => "prompts/get",
+        Kind::Sampling => "sampling/createMessage",
+        Kind::Elicitation => "elicitation/create",
+    }
+}
+
+#[derive(Default)]
+struct Envelope<'a> {
+    method: Option<Method<'a>>,
+    id: Option<&'a RawValue>,
+    params: Option<&'a RawValue>,
+    result: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+    look_alike: Option<String>,
+}
+
+/// Kept raw, because an escaped spelling is a trick that a decoded string no longer shows.
+struct Method<'a>(&'a RawValue);
+
+impl<'a> Method<'a> {
+    fn is_escaped(&self) -> bool {
+        self.0.get().contains('\\')
+    }
+
+    fn text(&self) -> Result<Cow<'a, str>, FrameError> {
+        #[derive(Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+        serde_json::from_str::<Text<'a>>(self.0.get())
+            .map(|text| text.0)
+            .map_err(|_| FrameError::Unreadable("`method` is not a string".to_owned()))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
+    }
+}
+
+struct Visitor<'a>(std::marker::PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a> serde::de::Visitor<'de> for Visitor<'a> {
+    type Value = Envelope<'a>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON-RPC message")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+        fn once<'a, E: serde::de::Error>(
+            slot: &mut Option<&'a RawValue>,
+            value: &'a RawValue,
+            name: &str,
+        ) -> Result<(), E> {
+            match slot.replace(value) {
+                None => Ok(()),
+                Some(_) => Err(E::custom(format_args!("the member `{name}` stands twice"))),
+            }
+        }
+        let mut envelope = Envelope::default();
+        let mut method = None;
+        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
+            let value: &'de RawValue = map.next_value()?;
+            match &*key {
+                "method" => once(&mut method, value, "method")?,
+                "id" => once(&mut envelope.id, value, "id")?,
+                "params" => once(&mut envelope.params, value, "params")?,
+                "result" => once(&mut envelope.result, value, "result")?,
+                "error" => once(&mut envelope.error, value, "error")?,
+                other => {
+                    if ["method", "id", "params"].iter().any(|name| other.eq_ignore_ascii_case(name)) {
+                        envelope.look_alike = Some(other.chars().take(32).collect());
+                    }
+                }
+            }
+        }
+        envelope.method = method.map(Method);
+        Ok(envelope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> FrameError {
+        Frame::read(text.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn calls_are_told_from_everything_else() {
+        let is_call = |text: &str| matches!(Frame::read(text.as_bytes()), Ok(Frame::Call { .. }));
+        assert!(is_call(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}"#));
+        assert!(is_call(r#"{"params":{"method":"ping"},"method":"resources/read","id":"a"}"#));
+        assert!(!is_call(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#));
+        assert!(!is_call(r#"{"jsonrpc":"2.0","id":1,"result":{"method":"tools/call"}}"#));
+        assert!(matches!(Frame::read(br#"[{"id":1,"method":"ping"}]"#), Ok(Frame::Batch)));
+    }
+
+    #[test]
+    fn what_two_parsers_read_differently_is_refused() {
+        assert!(matches!(
+            refusal(r#"{"method":"ping","method":"tools/call","id":1}"#),
+            FrameError::Unreadable(why) if why.contains("`method` stands twice")
+        ));
+        assert_eq!(refusal(r#"{"method":"tools\u002fcall","id":1}"#), FrameError::EscapedMethod);
+        assert_eq!(
+            refusal(r#"{"method":"ping","Method":"tools/call","id":1}"#),
+            FrameError::LookAlike("Method".into())
+        );
+        assert_eq!(
+            refusal(r#"[{"id":1,"method":"ping"},{"id":2,"method":"tools/call"}]"#),
+            FrameError::CallInBatch("tools/call".into())
+        );
+        assert_eq!(refusal(r#"{"id":1,"method":"tools/call","result":{}}"#), FrameError::Both);
+        assert_eq!(refusal(r#"{"method":"Tools/Call","id":1}"#), FrameError::LookAlike("Tools/Call".into()));
+        assert!(matches!(refusal("\u{feff}{\"method\":\"ping\"}"), FrameError::Unreadable(_)));
+        assert!(matches!(refusal("{"), FrameError::Unreadable(_)));
+    }
+}

@@ -1,0 +1,305 @@
+//! A call over HTTP, from its frame to the end of its answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use herma_scoring::Kind;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Response, StatusCode};
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::answer::{self, code};
+use super::super::door::End;
+use super::super::frame::{Frame, name_of};
+use super::super::hold::Line;
+use super::super::receive::ReceiveError;
+use super::super::relay::{Ear, Tap};
+use super::super::sift::Sift;
+use super::super::sse;
+use super::super::upstream::Head;
+use super::reply::{Reply, empty, event_stream, is_event_stream, json, plain, unreachable_server};
+use super::{Agents, Asked, Back, Route};
+use crate::firewall::Permit;
+use crate::firewall::outcome::Outcome;
+use crate::firewall::session::{Session, UnderWay};
+
+/// Frames of ours that may wait for a slow client.
+const BACKLOG: usize = 64;
+
+impl Agents {
+    /// A call. When it is held, the client gets the head of its answer at once and the life goes on behind it.
+    pub(super) async fn call(
+        self: Arc<Self>,
+        asked: Asked,
+        session: Arc<Session>,
+        kind: Kind,
+        id: Bytes,
+        body: Bytes,
+    ) -> Response<Reply> {
+        if let Err(refused) = self.check_headers(&asked, &session, kind, &id, &body) {
+            return refused;
+        }
+        let (head, mut held) = oneshot::channel();
+        let mut life = Box::pin(self.live(asked, session, kind, id, body, head));
+        tokio::select! {
+            biased;
+            // A held call may end in the same breath: then its stream is open and has the answer.
+            reply = &mut life => held.try_recv().unwrap_or(reply),
+            Ok(reply) = &mut held => {
+                tokio::spawn(life);
+                reply
+            }
+        }
+    }
+
+    async fn live(
+        self: Arc<Self>,
+        asked: Asked,
+        session: Arc<Session>,
+        kind: Kind,
+        id: Bytes,
+        body: Bytes,
+        head: oneshot::Sender<Response<Reply>>,
+    ) -> Response<Reply> {
+        let Some(route) = self.routes.get(&asked.route) else {
+            return plain(StatusCode::NOT_FOUND, "no such server here\n");
+        };
+        let mut under_way = match (&asked.session_id, id.is_empty()) {
+            (Some(_), false) => match session.begin(&id) {
+                Some(under_way) => Some(under_way),
+                None => {
+                    let error = ReceiveError::Duplicate(String::from_utf8_lossy(&id).into_owned());
+                    self.door.firewall.record_refused(&session.origin(), name_of(kind), &error.to_string());
+                    return json(
+                        StatusCode::BAD_REQUEST,
+                        answer::error(&id, code::INVALID_REQUEST, &error.to_string()),
+                    );
+                }
+            },
+            _ => None,
+        };
+        let mut line = HttpLine { head: Some(head), events: None, accepts_events: asked.accepts_events };
+        let origin = session.origin();
+        let end = self
+            .door
+            .take(&session, origin, kind, id.clone(), body, &mut under_way, route.manners, &mut line)
+            .await;
+        match end {
+            End::Forward(permit) => {
+                self.forward(route, *permit, asked.head, session, id, under_way, line).await
+            }
+            End::ForTask(permit, task) => {
+                let response = self.fetch(route, *permit, asked.head, session, &id, under_way).await;
+                self.door.tasks.finish(&task, &response);
+                empty(StatusCode::OK)
+            }
+            End::TaskReply(response, task) => {
+                self.door.tasks.finish(&task, &response);
+                empty(StatusCode::OK)
+            }
+            End::Reply(frame) => {
+                drop(under_way);
+                line.finish(frame).await
+            }
+            End::Silence => empty(StatusCode::ACCEPTED),
+        }
+    }
+
+    async fn forward(
+        &self,
+        route: &Route,
+        permit: Permit,
+        head: Head,
+        session: Arc<Session>,
+        id: Bytes,
+        under_way: Option<UnderWay>,
+        line: HttpLine,
+    ) -> Response<Reply> {
+        let upstream = match &route.upstream {
+            Back::Http(upstream) => upstream,
+            Back::Process(bridge) => {
+                let answer = bridge.forward(permit, &session, under_way, line.accepts_events).await;
+                return match (answer, line.events) {
+                    (Ok(stream), None) => stream.into_response(line.accepts_events, false).await,
+                    (Err(error), None) => error.response(&id),
+                    (answer, Some(events)) => {
+                        match answer {
+                            Ok(stream) => stream.pour(events).await,
+                            Err(error) => drop(events.send(sse::event(&error.frame(&id))).await),
+                        }
+                        empty(StatusCode::OK)
+                    }
+                };
+            }
+        };
+        let sift = self.sift(route, &session, &head.headers, false);
+        let (response, settlement) = upstream.forward(permit, head).await;
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => {
+                settlement.settle(Outcome::Failed);
+                return match line.events {
+                    Some(_) => line.finish(answer::error(&id, code::INTERNAL, &error.to_string())).await,
+                    None => unreachable_server(&id, &error),
+                };
+            }
+        };
+        let ear = Ear::Call { id: id.clone(), settlement, under_way };
+        match line.events {
+            None => self.relay(response, session, ear, sift),
+            Some(events) => {
+                self.pour(response, session, ear, sift, &id, events).await;
+                empty(StatusCode::OK)
+            }
+        }
+    }
+
+    /// Writes the upstream's answer into a stream that is already open.
+    async fn pour(
+        &self,
+        response: Response<Incoming>,
+        session: Arc<Session>,
+        ear: Ear,
+        sift: Option<Sift>,
+        id: &[u8],
+        events: mpsc::Sender<Bytes>,
+    ) {
+        let (parts, mut body) = response.into_parts();
+        let streams = is_event_stream(&parts.headers);
+        let mut tap = Tap::new(Arc::clone(&self.door.firewall), session, &parts.headers, ear);
+        if let Some(sift) = sift.filter(|_| streams) {
+            let mut sifted = sift.start(body, tap);
+            while let Some(event) = sifted.recv().await {
+                if events.send(event).await.is_err() {
+                    break;
+                }
+            }
+            return;
+        }
+        let mut whole = Vec::new();
+        let mut delivered = true;
+        loop {
+            match body.frame().await {
+                Some(Ok(frame)) => {
+                    let Ok(chunk) = frame.into_data() else { continue };
+                    tap.hear(&chunk);
+                    if streams {
+                        delivered &= events.send(chunk).await.is_ok();
+                    } else {
+                        whole.extend_from_slice(&chunk);
+                    }
+                }
+                None => break,
+                Some(Err(_)) => {
+                    tap.broke();
+                    let said = "the server broke off while it answered; what it did is not known";
+                    let _ = events.send(sse::event(&answer::error(id, code::INTERNAL, said))).await;
+                    return;
+                }
+            }
+        }
+        if !streams {
+            let frame = if serde_json::from_slice::<&serde_json::value::RawValue>(&whole).is_ok() {
+                whole.into()
+            } else {
+                let said =
+                    format!("the server answered HTTP {} without a JSON-RPC answer", parts.status.as_u16());
+                answer::error(id, code::INTERNAL, &said)
+            };
+            delivered &= events.send(sse::event(&frame)).await.is_ok();
+        }
+        tap.end(delivered);
+    }
+
+    /// The JSON-RPC answer of a call whose client waits elsewhere.
+    async fn fetch(
+        &self,
+        route: &Route,
+        permit: Permit,
+        head: Head,
+        session: Arc<Session>,
+        id: &Bytes,
+        under_way: Option<UnderWay>,
+    ) -> Bytes {
+        let (events, mut frames) = mpsc::channel(BACKLOG);
+        let line = HttpLine { head: None, events: Some(events), accepts_events: true };
+        let collect = async {
+            let mut stream = sse::Events::new(usize::MAX);
+            let mut last = Bytes::new();
+            while let Some(chunk) = frames.recv().await {
+                stream.feed(&chunk);
+                while let Ok(Some(event)) = stream.cut() {
+                    let Some(data) = event.data() else { continue };
+                    if matches!(Frame::read(&data), Ok(Frame::Answer { .. })) {
+                        last = data;
+                    }
+                }
+            }
+            last
+        };
+        tokio::join!(self.forward(route, permit, head, session, id.clone(), under_way, line), collect).1
+    }
+}
+
+/// The road back over HTTP: nothing is sent until the call is held.
+struct HttpLine {
+    head: Option<oneshot::Sender<Response<Reply>>>,
+    events: Option<mpsc::Sender<Bytes>>,
+    accepts_events: bool,
+}
+
+impl HttpLine {
+    async fn finish(self, frame: Bytes) -> Response<Reply> {
+        match self.events {
+            Some(events) => {
+                let _ = events.send(sse::event(&frame)).await;
+                empty(StatusCode::OK)
+            }
+            None => json(StatusCode::OK, frame),
+        }
+    }
+
+    fn start(&mut self) {
+        if self.events.is_some() || !self.accepts_events {
+            return;
+        }
+        if let Some(head) = self.head.take() {
+            let (events, frames) = mpsc::channel(BACKLOG);
+            let _ = head.send(event_stream(Reply::Held(frames)));
+            self.events = Some(events);
+        }
+    }
+}
+
+impl Line for HttpLine {
+    async fn open(&mut self, hold: &str) {
+        self.start();
+        if let Some(events) = &self.events {
+            let _ = events.send(sse::comment(&format!("held as {hold}"))).await;
+        }
+    }
+
+    async fn say(&mut self, frame: Bytes) -> bool {
+        match (&self.events, self.head.take()) {
+            (Some(events), _) => events.send(sse::event(&frame)).await.is_ok(),
+            (None, Some(head)) => head.send(json(StatusCode::OK, frame)).is_ok(),
+            (None, None) => false,
+        }
+    }
+
+    async fn breathe(&mut self) -> bool {
+        match &self.events {
+            Some(events) => events.send(sse::comment("a person is asked")).await.is_ok(),
+            None => true,
+        }
+    }
+
+    async fn gone(&mut self) {
+        match (&self.events, &mut self.head) {
+            (Some(events), _) => events.closed().await,
+            (None, Some(head)) => head.closed().await,
+            (None, None) => std::future::pending().await,
+        }
+    }
+}

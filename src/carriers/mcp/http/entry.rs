@@ -1,0 +1,151 @@
+//! Who may ask, and whether the headers say what the body says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use herma_scoring::Kind;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::super::answer::{self, code};
+use super::super::frame::name_of;
+use super::super::receive::ReceiveError;
+use super::reply::{Reply, json, plain};
+use super::{Agents, Asked};
+use crate::call::Digest;
+use crate::config::TOKEN_MARK;
+use crate::firewall::session::Session;
+
+const METHOD: &str = "mcp-method";
+const NAME: &str = "mcp-name";
+const TOKEN: HeaderName = HeaderName::from_static("x-herma-token");
+const WARRANT: HeaderName = HeaderName::from_static("x-tenuo-warrant");
+
+impl Agents {
+    /// DNS rebinding: a page of another name must not reach a local agent's tools.
+    pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Response<Reply>> {
+        let refused = || plain(StatusCode::FORBIDDEN, "this name is not served here (listen.hosts)\n");
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).ok_or_else(refused)?;
+        if !self.serves(host) {
+            return Err(refused());
+        }
+        match headers.get(header::ORIGIN) {
+            None => Ok(()),
+            Some(origin) => {
+                let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+                origin.filter(|(_, host)| self.serves(host)).map(|_| ()).ok_or_else(refused)
+            }
+        }
+    }
+
+    fn serves(&self, authority: &str) -> bool {
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => authority,
+        };
+        let host = host.to_ascii_lowercase();
+        matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]")
+            || self.hosts.contains(&host)
+            || (!self.address.ip().is_loopback()
+                && !self.address.ip().is_unspecified()
+                && host == self.address.ip().to_string())
+    }
+
+    /// Who asks. A token of ours is taken out; whatever else the client sends is for the upstream.
+    pub(super) fn principal(
+        &self,
+        headers: &mut HeaderMap,
+        peer: SocketAddr,
+    ) -> Result<Arc<str>, Response<Reply>> {
+        let refused = |why: &'static str| {
+            let mut response = plain(StatusCode::UNAUTHORIZED, why);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+        };
+        let bearer =
+            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let bearer = bearer.filter(|token| token.starts_with(TOKEN_MARK)).map(str::to_owned);
+        if bearer.is_some() {
+            headers.remove(header::AUTHORIZATION);
+        }
+        let own = headers.remove(&TOKEN).and_then(|value| value.to_str().ok().map(str::to_owned));
+        let Some(token) = own.or(bearer) else {
+            return if peer.ip().is_loopback() && self.address.ip().is_loopback() {
+                Ok("local".into())
+            } else {
+                Err(refused("an agent token is needed here: send `Authorization: Bearer …`\n"))
+            };
+        };
+        let digest = Digest::of(token.as_bytes());
+        let known = self.agents.iter().find(|agent| {
+            bool::from(subtle::ConstantTimeEq::ct_eq(
+                agent.token.bytes().as_slice(),
+                digest.bytes().as_slice(),
+            ))
+        });
+        known
+            .map(|agent| agent.name.as_str().into())
+            .ok_or_else(|| refused("this agent token is not known\n"))
+    }
+
+    /// The headers that mirror the body must say what the body says.
+    pub(super) fn check_headers(
+        &self,
+        asked: &Asked,
+        session: &Session,
+        kind: Kind,
+        id: &[u8],
+        body: &[u8],
+    ) -> Result<(), Response<Reply>> {
+        let refuse = |error: ReceiveError, code| {
+            self.door.firewall.record_refused(&session.origin(), name_of(kind), &error.to_string());
+            Err(json(StatusCode::BAD_REQUEST, answer::error(id, code, &error.to_string())))
+        };
+        let headers = &asked.head.headers;
+        if headers.contains_key(&WARRANT) {
+            return refuse(ReceiveError::Warrant, code::NOT_PERMITTED);
+        }
+        for header in [METHOD, NAME] {
+            let mut values = headers.get_all(header).iter();
+            let Some(value) = values.next() else { continue };
+            let said = decoded(value);
+            // Reading a long body once more is only for those who send the header.
+            let body = match header {
+                METHOD => name_of(kind).to_owned(),
+                _ => named(kind, body).unwrap_or_default(),
+            };
+            if said.as_deref() != Some(&body) || values.next().is_some() {
+                let said = said.unwrap_or_else(|| "something unreadable".into());
+                return refuse(ReceiveError::Header { header, said, body }, code::HEADER_MISMATCH);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What `Mcp-Name` must repeat.
+fn named(kind: Kind, body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Outer {
+        params: Params,
+    }
+    #[derive(serde::Deserialize)]
+    struct Params {
+        name: Option<String>,
+        uri: Option<String>,
+    }
+    let params = serde_json::from_slice::<Outer>(body).ok()?.params;
+    match kind {
+        Kind::Resource => params.uri,
+        Kind::Tool | Kind::Prompt | Kind::Sampling | Kind::Elicitation => params.name,
+    }
+}
+
+/// Header values that are no plain ASCII travel as `=?base64?…?=`.
+fn decoded(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    match text.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
+        Some(encoded) => String::from_utf8(data_encoding::BASE64.decode(encoded.as_bytes()).ok()?).ok(),
+        None => Some(text.to_owned()),
+    }
+}

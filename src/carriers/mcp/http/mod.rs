@@ -1,0 +1,322 @@
+//! Streamable HTTP: one route, one upstream, every byte as it came.
+
+mod call;
+mod entry;
+mod reply;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::value::RawValue;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::answer::{self, code};
+use super::bridge::{Bridge, Caller};
+use super::door::{Door, Manners};
+use super::frame::{Frame, FrameError};
+use super::relay::{self, Ear, Relay, Tap};
+use super::sift::Sift;
+use super::upstream::{Head, Upstream, strip_hop_by_hop};
+use crate::config::Agent;
+use crate::firewall::now;
+use crate::firewall::session::Session;
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+/// How long a client may take to send its request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub use reply::Reply;
+pub(super) use reply::{empty, event_stream, json};
+use reply::{is_event_stream, is_json, plain, unreachable_server};
+
+/// The listener for agents.
+#[derive(Debug)]
+pub struct Agents {
+    pub door: Arc<Door>,
+    pub routes: HashMap<String, Route>,
+    pub agents: Vec<Agent>,
+    /// `Host` names that are accepted beside loopback ones.
+    pub hosts: Vec<String>,
+    pub address: SocketAddr,
+}
+
+/// One server under `/mcp/<name>`.
+#[derive(Debug)]
+pub struct Route {
+    pub name: Arc<str>,
+    pub upstream: Back,
+    pub manners: Manners,
+    pub trusted: bool,
+}
+
+/// What is behind a route.
+#[derive(Debug)]
+pub enum Back {
+    Http(Box<Upstream>),
+    /// Started by Herma.
+    Process(Arc<Bridge>),
+}
+
+/// Accepts agents until `stop` turns true, then lets what is under way end.
+pub async fn serve(listener: TcpListener, agents: Arc<Agents>, mut stop: watch::Receiver<bool>) {
+    let graceful = hyper_util::server::graceful::GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Ok((stream, peer)) = accepted else {
+            // Out of descriptors: those under way will give some back.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let agents = Arc::clone(&agents);
+        let service = service_fn(move |request| {
+            let agents = Arc::clone(&agents);
+            async move { Ok::<_, hyper::Error>(agents.answer(request, peer).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "a connection ended early");
+            }
+        });
+    }
+    let _ = tokio::time::timeout(Duration::from_secs(2), graceful.shutdown()).await;
+}
+
+/// A request once it is known who asks for what.
+struct Asked {
+    route: String,
+    principal: Arc<str>,
+    session_id: Option<String>,
+    head: Head,
+    accepts_events: bool,
+}
+
+impl Asked {
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            method: &self.head.method,
+            headers: &self.head.headers,
+            principal: &self.principal,
+            session_id: self.session_id.as_deref(),
+            accepts_events: self.accepts_events,
+        }
+    }
+}
+
+impl Agents {
+    /// Ends the servers that were started for agents.
+    pub async fn end_servers(&self) {
+        let bridges = self.routes.values().filter_map(|route| match &route.upstream {
+            Back::Process(bridge) => Some(bridge.end()),
+            Back::Http(_) => None,
+        });
+        futures_util::future::join_all(bridges).await;
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Reply> {
+        let (parts, body) = request.into_parts();
+        let mut headers = parts.headers;
+        if let Err(refused) = self.check_origin(&headers) {
+            return refused;
+        }
+        let principal = match self.principal(&mut headers, peer) {
+            Ok(principal) => principal,
+            Err(refused) => return refused,
+        };
+        let path = parts.uri.path().strip_prefix("/mcp/").map(|name| name.trim_end_matches('/'));
+        let Some(name) = path.filter(|name| self.routes.contains_key(*name)) else {
+            return plain(StatusCode::NOT_FOUND, "no such server here; servers are at /mcp/<name>\n");
+        };
+        let asked = Asked {
+            route: name.to_owned(),
+            principal,
+            session_id: text(&headers, &SESSION).map(str::to_owned),
+            accepts_events: text(&headers, &header::ACCEPT)
+                .is_some_and(|accept| accept.contains("text/event-stream")),
+            head: Head { method: parts.method, query: parts.uri.query().map(str::to_owned), headers },
+        };
+        if asked.head.method != Method::POST {
+            return self.pass(asked, Bytes::new(), false).await;
+        }
+        if asked.head.headers.contains_key(header::CONTENT_ENCODING) {
+            return plain(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "requests must not be compressed: they are read before they pass\n",
+            );
+        }
+        match Limited::new(body, self.door.frame_limit).collect().await {
+            Ok(body) => self.post(asked, body.to_bytes()).await,
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                let said =
+                    format!("the request is longer than {} bytes (limits.frame)", self.door.frame_limit);
+                json(StatusCode::PAYLOAD_TOO_LARGE, answer::error(b"", code::INVALID_REQUEST, &said))
+            }
+            Err(_) => plain(StatusCode::BAD_REQUEST, "the request broke off\n"),
+        }
+    }
+
+    async fn post(self: Arc<Self>, asked: Asked, body: Bytes) -> Response<Reply> {
+        let Some(route) = self.routes.get(&asked.route) else {
+            return plain(StatusCode::NOT_FOUND, "no such server here\n");
+        };
+        let session = self.session(asked.session_id.as_deref(), &asked.principal, route);
+        let learns = match Frame::read(&body) {
+            Err(error) => return self.refuse(&session, &error),
+            Ok(Frame::Call { kind, id }) => {
+                if let Back::Process(bridge) = &route.upstream
+                    && let Err(refused) = bridge.check(asked.caller(), &body)
+                {
+                    return refused.response(id.map(|id| id.get().as_bytes()).unwrap_or_default());
+                }
+                let id = id.map(|id| body.slice_ref(id.get().as_bytes())).unwrap_or_default();
+                return self.call(asked, session, kind, id, body).await;
+            }
+            Ok(Frame::Other { method, id, params }) => {
+                self.door.overhear(&session, &method, params);
+                let id = id.map(|id| id.get().as_bytes()).unwrap_or_default();
+                if let Some(answer) =
+                    self.door.tasks.answer(&session, &method, params.map(|raw| raw.get()), id)
+                {
+                    return json(StatusCode::OK, answer);
+                }
+                method == "tools/list"
+            }
+            Ok(Frame::Answer { id, result, .. }) => {
+                if self.door.questions.answer(id, result) {
+                    return empty(StatusCode::ACCEPTED);
+                }
+                false
+            }
+            Ok(Frame::Batch) => false,
+        };
+        self.pass(asked, body, learns).await
+    }
+
+    /// Whatever is no call goes through as it is. `learns`: the answer lists tools.
+    async fn pass(self: Arc<Self>, asked: Asked, body: Bytes, learns: bool) -> Response<Reply> {
+        let Some(route) = self.routes.get(&asked.route) else {
+            return plain(StatusCode::NOT_FOUND, "no such server here\n");
+        };
+        let upstream = match &route.upstream {
+            Back::Http(upstream) => upstream,
+            Back::Process(bridge) => return bridge.answer(asked.caller(), body).await,
+        };
+        let session = self.session(asked.session_id.as_deref(), &asked.principal, route);
+        let sift = self.sift(route, &session, &asked.head.headers, learns);
+        match upstream.pass(asked.head, body.clone()).await {
+            Ok(response) => {
+                if asked.session_id.is_none()
+                    && let Some(id) = text(response.headers(), &SESSION)
+                {
+                    self.session(Some(id), &asked.principal, route).introduce(session.client());
+                }
+                if learns && is_json(response.headers()) {
+                    return self.learn(response, &session).await;
+                }
+                self.relay(response, session, Ear::Requests, sift)
+            }
+            Err(error) => {
+                let id = Frame::read(&body).ok().and_then(|frame| frame.id()).map(RawValue::get);
+                unreachable_server(id.unwrap_or_default().as_bytes(), &error)
+            }
+        }
+    }
+
+    fn relay(
+        &self,
+        response: Response<Incoming>,
+        session: Arc<Session>,
+        ear: Ear,
+        sift: Option<Sift>,
+    ) -> Response<Reply> {
+        let (mut parts, body) = response.into_parts();
+        strip_hop_by_hop(&mut parts.headers);
+        let tap = Tap::new(Arc::clone(&self.door.firewall), session, &parts.headers, ear);
+        let reply = match sift.filter(|_| is_event_stream(&parts.headers)) {
+            Some(sift) => Reply::Held(sift.start(body, tap)),
+            None => Reply::Relayed(Box::new(Relay::new(body, tap))),
+        };
+        Response::from_parts(parts, reply)
+    }
+
+    /// A list of tools is known here before the client has it: it may call one the next moment.
+    async fn learn(&self, response: Response<Incoming>, session: &Session) -> Response<Reply> {
+        let (mut parts, body) = response.into_parts();
+        strip_hop_by_hop(&mut parts.headers);
+        match Limited::new(body, relay::WHOLE).collect().await {
+            Ok(body) => {
+                let body = body.to_bytes();
+                relay::learn(&self.door.firewall, session, &body).await;
+                Response::from_parts(parts, Reply::Whole(Full::new(body)))
+            }
+            Err(error) => {
+                let said = format!("the server's list of tools broke off or is too long: {error}");
+                json(StatusCode::BAD_GATEWAY, answer::error(b"", code::INTERNAL, &said))
+            }
+        }
+    }
+
+    /// What takes the answer's stream apart, if something in it must wait.
+    fn sift(&self, route: &Route, session: &Arc<Session>, headers: &HeaderMap, learns: bool) -> Option<Sift> {
+        let Back::Http(upstream) = &route.upstream else { return None };
+        let judges = self.door.firewall.policy().gates_server_requests();
+        (judges || learns).then(|| Sift {
+            judges,
+            learns,
+            door: Arc::clone(&self.door),
+            session: Arc::clone(session),
+            upstream: Upstream::clone(upstream),
+            headers: headers.clone(),
+            manners: route.manners,
+        })
+    }
+
+    fn refuse(&self, session: &Session, error: &FrameError) -> Response<Reply> {
+        self.door.firewall.record_refused(&session.origin(), "frame", &error.to_string());
+        let code = match error {
+            FrameError::Unreadable(_) => code::PARSE,
+            _ => code::INVALID_REQUEST,
+        };
+        json(StatusCode::BAD_REQUEST, answer::error(b"", code, &error.to_string()))
+    }
+
+    /// Requests without a session share one, and with it what the last `initialize` said.
+    fn session(&self, id: Option<&str>, principal: &Arc<str>, route: &Route) -> Arc<Session> {
+        if let Back::Process(bridge) = &route.upstream
+            && let Some(session) = bridge.session(id, principal)
+        {
+            return session;
+        }
+        let id = id.unwrap_or("-");
+        let key = format!("{}\0{principal}\0{id}", route.name);
+        self.door.firewall.sessions.get_or(&key, now(), || {
+            let session = Session::new(id, Arc::clone(principal), Arc::clone(&route.name), route.trusted);
+            match &route.upstream {
+                Back::Http(_) => session,
+                Back::Process(bridge) => bridge.place(session),
+            }
+        })
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -1,0 +1,19 @@
+//! MCP over stdio and Streamable HTTP, both eras, on raw frames.
+
+pub mod answer;
+pub mod bridge;
+pub mod door;
+pub mod era;
+pub mod frame;
+pub mod hold;
+pub mod http;
+mod line;
+pub mod receive;
+pub mod relay;
+pub mod request_state;
+pub mod sift;
+pub mod sse;
+pub mod stdio;
+pub mod tasks;
+pub mod upstream;
+pub mod wrapped;

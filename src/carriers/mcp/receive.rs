@@ -1,0 +1,153 @@
+//! Step 1 for MCP: from the bytes of a gated frame to a call, or a refusal in words.
+
+use bytes::Bytes;
+use herma_scoring::Kind;
+use herma_scoring::json::{JsonError, Limits};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::era::Declared;
+use super::frame::FrameError;
+use crate::call::{Call, Origin};
+use crate::firewall::Firewall;
+
+/// A call with what the protocol says around it.
+#[derive(Debug)]
+pub struct Received {
+    pub call: Call,
+    pub declared: Declared,
+    /// The bytes of `params._meta.progressToken`.
+    pub progress_token: Option<Bytes>,
+    pub request_state: Option<String>,
+}
+
+/// Why a frame did not become a call.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("the call is not JSON that every parser reads alike: {0}")]
+    Json(#[from] JsonError),
+    #[error("`{0}` has no `{1}`")]
+    Unnamed(&'static str, &'static str),
+    #[error("the header `{header}` says `{said}`, the body `{body}`")]
+    Header { header: &'static str, said: String, body: String },
+    #[error("a request with the id {0} is already under way")]
+    Duplicate(String),
+    #[error(transparent)]
+    State(#[from] super::request_state::StateError),
+    #[error(transparent)]
+    NotCanonical(#[from] crate::call::NotCanonical),
+    #[error("the retry cannot be read back: {0}")]
+    Retry(serde_json::Error),
+    #[error("the call shows a warrant, and this Herma does not verify warrants: send it without")]
+    Warrant,
+}
+
+/// Reads the whole frame strictly and takes out the call. `frame` is kept as it is.
+pub fn receive(
+    firewall: &Firewall,
+    origin: Origin,
+    kind: Kind,
+    frame: Bytes,
+    limit: usize,
+) -> Result<Received, ReceiveError> {
+    let limits = Limits { size: limit, ..Limits::default() };
+    let mut whole = herma_scoring::json::read(&frame, &limits)?;
+    let params = whole.get_mut("params").map(Value::take).unwrap_or_default();
+    if let Some(name) = look_alike(&params) {
+        return Err(FrameError::LookAlike(name).into());
+    }
+    if params.pointer("/_meta/tenuo").is_some() {
+        return Err(ReceiveError::Warrant);
+    }
+    let declared = Declared::read(&params);
+    let members = find::<RawParams<RawMembers<'_>>>(&frame).params;
+    let progress_token = members.as_ref().and_then(|members| members.progress_token(&frame));
+    let request_state = params.get("requestState").and_then(Value::as_str).map(str::to_owned);
+    let tool = name(kind, &params)?;
+    let (arguments, raw_arguments) = match kind {
+        Kind::Tool | Kind::Prompt => {
+            let arguments = members.and_then(|members| members.arguments);
+            (take(params, "arguments"), part(&frame, arguments))
+        }
+        Kind::Resource | Kind::Sampling | Kind::Elicitation => {
+            (params, part(&frame, find::<RawParams<&RawValue>>(&frame).params))
+        }
+    };
+    let definition = match kind {
+        Kind::Tool => firewall.definitions.get(&origin.server, &tool),
+        _ => None,
+    };
+    let call =
+        Call { id: firewall.calls.mint(), origin, kind, tool, arguments, raw_arguments, frame, definition };
+    Ok(Received { call, declared, progress_token, request_state })
+}
+
+fn name(kind: Kind, params: &Value) -> Result<String, ReceiveError> {
+    let member = |name: &'static str, method| {
+        let text = params.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        text.map(str::to_owned).ok_or(ReceiveError::Unnamed(method, name))
+    };
+    match kind {
+        Kind::Tool => member("name", "tools/call"),
+        Kind::Prompt => member("name", "prompts/get"),
+        Kind::Resource => member("uri", "resources/read"),
+        Kind::Sampling | Kind::Elicitation => Ok(super::frame::name_of(kind).to_owned()),
+    }
+}
+
+fn take(mut params: Value, member: &str) -> Value {
+    params.get_mut(member).map(Value::take).unwrap_or_default()
+}
+
+/// Parsers that fold the case of names would take these for the members that decide.
+fn look_alike(params: &Value) -> Option<String> {
+    const DECIDING: [&str; 3] = ["name", "arguments", "uri"];
+    params.as_object()?.keys().find_map(|key| {
+        let near = DECIDING.iter().any(|name| key != name && key.eq_ignore_ascii_case(name));
+        near.then(|| key.chars().take(32).collect())
+    })
+}
+
+/// Where the parts of `params` lie in the frame.
+#[derive(Deserialize)]
+struct RawParams<T> {
+    params: Option<T>,
+}
+
+impl<T> Default for RawParams<T> {
+    fn default() -> Self {
+        Self { params: None }
+    }
+}
+
+#[derive(Deserialize)]
+struct RawMembers<'a> {
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_meta")]
+    meta: Option<&'a RawValue>,
+}
+
+impl RawMembers<'_> {
+    fn progress_token(&self, frame: &Bytes) -> Option<Bytes> {
+        #[derive(Deserialize)]
+        struct Meta<'a> {
+            #[serde(borrow, rename = "progressToken")]
+            progress_token: &'a RawValue,
+        }
+        let meta: Meta<'_> = serde_json::from_str(self.meta?.get()).ok()?;
+        Some(part(frame, Some(meta.progress_token)))
+    }
+}
+
+/// The frame has been read strictly before, so what does not fit here is simply not there.
+fn find<'a, T: Deserialize<'a> + Default>(frame: &'a [u8]) -> T {
+    serde_json::from_slice(frame).unwrap_or_default()
+}
+
+fn part(frame: &Bytes, raw: Option<&RawValue>) -> Bytes {
+    raw.map(|raw| frame.slice_ref(raw.get().as_bytes())).unwrap_or_default()
+}

@@ -1,0 +1,148 @@
+//! A stream of a server taken apart into events, where some of them must wait.
+//!
+//! A request of the server to its client waits for its permit when a rule speaks of such requests. A list of tools
+//! waits until it is known here: the client may call one of them the moment it has read it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use herma_scoring::Kind;
+use http_body_util::BodyExt;
+use hyper::Method;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use tokio::sync::mpsc;
+
+use super::door::{Door, End, Manners};
+use super::frame::Frame;
+use super::hold::Line;
+use super::relay::{Tap, learn};
+use super::sse::{Event, Events};
+use super::upstream::{Head, Upstream};
+use crate::firewall::outcome::Outcome;
+use crate::firewall::session::Session;
+
+/// Events that may wait for a slow client.
+const BACKLOG: usize = 64;
+
+/// One stream of a server.
+#[derive(Debug)]
+pub struct Sift {
+    pub door: Arc<Door>,
+    pub session: Arc<Session>,
+    pub upstream: Upstream,
+    /// The headers of the client's request: a refusal goes to the server on the same session.
+    pub headers: HeaderMap,
+    pub manners: Manners,
+    /// A rule speaks of requests of the server.
+    pub judges: bool,
+    /// The stream answers `tools/list`.
+    pub learns: bool,
+}
+
+/// A server's request has no client that must be kept alive by us.
+struct Quiet(mpsc::Sender<Bytes>);
+
+impl Line for Quiet {
+    async fn open(&mut self, _hold: &str) {}
+
+    async fn say(&mut self, _frame: Bytes) -> bool {
+        true
+    }
+
+    async fn breathe(&mut self) -> bool {
+        !self.0.is_closed()
+    }
+
+    async fn gone(&mut self) {
+        self.0.closed().await;
+    }
+}
+
+impl Sift {
+    /// Passes the events of `body` on, each as it came.
+    pub fn start(self, mut body: Incoming, mut tap: Tap) -> mpsc::Receiver<Bytes> {
+        let (events, out) = mpsc::channel(BACKLOG);
+        tokio::spawn(async move {
+            let sift = Arc::new(self);
+            let mut stream = Events::new(sift.door.frame_limit);
+            while let Some(Ok(frame)) = body.frame().await {
+                let Ok(chunk) = frame.into_data() else { continue };
+                tap.hear(&chunk);
+                stream.feed(&chunk);
+                loop {
+                    match stream.cut() {
+                        Ok(Some(event)) => {
+                            if !sift.pass(event, &events).await {
+                                return;
+                            }
+                        }
+                        Ok(None) => break,
+                        Err(error) => {
+                            tracing::warn!(server = &*sift.session.server, %error, "a stream was cut");
+                            return;
+                        }
+                    }
+                }
+            }
+            let rest = stream.rest();
+            let delivered = rest.is_empty() || events.send(rest).await.is_ok();
+            tap.end(delivered);
+        });
+        out
+    }
+
+    /// False when the client is gone.
+    async fn pass(self: &Arc<Self>, event: Event, events: &mpsc::Sender<Bytes>) -> bool {
+        let request = event.data().and_then(|data| match Frame::read(&data) {
+            Ok(Frame::Call { kind, id }) if self.judges => Some((kind, raw(&data, id), data.clone())),
+            _ => None,
+        });
+        if self.learns
+            && let Some(data) = event.data()
+            && matches!(Frame::read(&data), Ok(Frame::Answer { .. }))
+        {
+            learn(&self.door.firewall, &self.session, &data).await;
+        }
+        let Some((kind, id, data)) = request else { return events.send(event.raw).await.is_ok() };
+        tokio::spawn(Arc::clone(self).judge(kind, id, data, event.raw, events.clone()));
+        true
+    }
+
+    async fn judge(
+        self: Arc<Self>,
+        kind: Kind,
+        id: Bytes,
+        data: Bytes,
+        raw: Bytes,
+        events: mpsc::Sender<Bytes>,
+    ) {
+        let mut line = Quiet(events.clone());
+        let origin = self.session.origin();
+        let end =
+            self.door.take(&self.session, origin, kind, id, data, &mut None, self.manners, &mut line).await;
+        match end {
+            End::Forward(permit) | End::ForTask(permit, _) => {
+                let (_, settlement) = permit.spend();
+                let _ = events.send(raw).await;
+                settlement.settle(Outcome::Passed);
+            }
+            End::Reply(answer) | End::TaskReply(answer, _) => self.answer(answer).await,
+            End::Silence => {}
+        }
+    }
+
+    /// Tells the server that its request was refused.
+    async fn answer(&self, frame: Bytes) {
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let head = Head { method: Method::POST, query: None, headers };
+        if let Err(error) = self.upstream.pass(head, frame).await {
+            tracing::warn!(server = &*self.session.server, %error, "the server could not be told of a refusal");
+        }
+    }
+}
+
+fn raw(frame: &Bytes, id: Option<&serde_json::value::RawValue>) -> Bytes {
+    id.map(|id| frame.slice_ref(id.get().as_bytes())).unwrap_or_default()
+}

@@ -1,0 +1,255 @@
+//! A wrapped stdio server: its frames come in, permits and answers go out.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io::BufReader;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+use super::answer::{self, code};
+use super::door::{Door, End, Manners};
+use super::frame::{Frame, FrameError, name_of};
+use super::hold::Line;
+use super::receive::ReceiveError;
+use super::relay;
+use crate::control::wire::{self, FromWrap, Side, ToWrap, WireError, Wrapping};
+use crate::firewall::outcome::Outcome;
+use crate::firewall::permit::Settlement;
+use crate::firewall::session::Session;
+
+/// A wrapper that takes no message for this long is given up.
+const STUCK: Duration = Duration::from_secs(5);
+
+static SESSIONS: AtomicU64 = AtomicU64::new(1);
+
+/// Serves every wrapped server whose connection comes in, until no more can.
+pub async fn attend(mut wraps: mpsc::UnboundedReceiver<(tokio::net::UnixStream, Wrapping)>, door: Arc<Door>) {
+    while let Some((stream, wrapping)) = wraps.recv().await {
+        let door = Arc::clone(&door);
+        let runtime = Handle::current();
+        // A thread that sleeps in `read` is back sooner than a task that waits for the runtime's poll.
+        let started = stream.into_std().and_then(|stream| {
+            stream.set_nonblocking(false)?;
+            stream.set_write_timeout(Some(STUCK))?;
+            std::thread::Builder::new().name("wrapped".into()).spawn(move || {
+                let _inside = runtime.enter();
+                if let Err(error) = serve(stream, door, wrapping, &runtime) {
+                    tracing::debug!(%error, "the connection of a wrapped server ended");
+                }
+            })
+        });
+        if let Err(error) = started {
+            tracing::error!(%error, "a wrapped server could not be served");
+        }
+    }
+}
+
+fn serve(stream: UnixStream, door: Arc<Door>, wrapping: Wrapping, runtime: &Handle) -> Result<(), WireError> {
+    let Wrapping { server, cwd, home, denial, hold_budget_ms } = wrapping;
+    let id = format!("wrap-{}-{}", std::process::id(), SESSIONS.fetch_add(1, Ordering::Relaxed));
+    let session = Session::new(&id, "local".into(), server.into(), false).at(cwd, home);
+    let session = door.firewall.sessions.adopt(session);
+    let manners = Manners { denial, hold_budget: hold_budget_ms.map(Duration::from_millis) };
+    let mut read = BufReader::with_capacity(64 << 10, stream.try_clone()?);
+    let (alive, gone) = watch::channel(());
+    let out = Mutex::new(Some(stream));
+    let wrapped = Arc::new(Wrapped { door, session, manners, out, gone, running: Mutex::default() });
+    wrapped.tell(&ToWrap::Welcome { session: wrapped.session.id.to_string() }, b"");
+    let ended = loop {
+        match wire::read::<FromWrap>(&mut read) {
+            Ok((message, payload)) => wrapped.hear(message, payload, runtime),
+            Err(error) => break error,
+        }
+    };
+    drop(alive);
+    match ended {
+        WireError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(()),
+        other => Err(other),
+    }
+}
+
+struct Wrapped {
+    door: Arc<Door>,
+    session: Arc<Session>,
+    manners: Manners,
+    /// `None` once the wrapper takes no more.
+    out: Mutex<Option<UnixStream>>,
+    gone: watch::Receiver<()>,
+    running: Mutex<HashMap<u64, Running>>,
+}
+
+/// A forwarded call and, when its client was given a task, whose.
+struct Running {
+    settlement: Settlement,
+    task: Option<String>,
+}
+
+impl Wrapped {
+    fn tell(&self, message: &ToWrap, payload: &[u8]) {
+        let mut out = lock(&self.out);
+        let Some(stream) = out.as_mut() else { return };
+        if let Err(error) = wire::write(stream, message, payload) {
+            tracing::warn!(%error, "a wrapped server takes no more messages");
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+            *out = None;
+        }
+    }
+
+    fn hear(self: &Arc<Self>, message: FromWrap, payload: Bytes, runtime: &Handle) {
+        match message {
+            FromWrap::Frame { seq, side, twice } => self.judge(seq, side, twice, payload, runtime),
+            FromWrap::Passed => {
+                if let Ok(Frame::Other { method, params, .. }) = Frame::read(&payload) {
+                    self.door.overhear(&self.session, &method, params);
+                }
+            }
+            FromWrap::Tools => runtime.block_on(relay::learn(&self.door.firewall, &self.session, &payload)),
+            FromWrap::Settled { seq, answered, is_error, bytes, took_us } => {
+                let response = (!payload.is_empty()).then(|| payload.clone());
+                let outcome = match answered {
+                    true => Outcome::Answered { is_error, bytes, response, delivered: true },
+                    false => Outcome::Failed,
+                };
+                self.settle(seq, outcome, Duration::from_micros(took_us), &payload);
+            }
+        }
+    }
+
+    fn judge(self: &Arc<Self>, seq: u64, side: Side, twice: bool, frame: Bytes, runtime: &Handle) {
+        let call = match Frame::read(&frame) {
+            Err(error) => {
+                self.door.firewall.record_refused(&self.session.origin(), "frame", &error.to_string());
+                let code = match error {
+                    FrameError::Unreadable(_) => code::PARSE,
+                    _ => code::INVALID_REQUEST,
+                };
+                return self.tell(&ToWrap::Reply { seq }, &answer::error(b"", code, &error.to_string()));
+            }
+            Ok(Frame::Call { kind, id }) => {
+                (kind, id.map(|id| frame.slice_ref(id.get().as_bytes())).unwrap_or_default())
+            }
+            Ok(Frame::Answer { id, result, .. }) if self.door.questions.answer(id, result) => {
+                return self.tell(&ToWrap::Drop { seq }, b"");
+            }
+            Ok(Frame::Other { method, id, params }) => {
+                let id = id.map(|id| id.get().as_bytes()).unwrap_or_default();
+                let ours = self.door.tasks.answer(&self.session, &method, params.map(|raw| raw.get()), id);
+                return match ours {
+                    Some(answer) => self.tell(&ToWrap::Reply { seq }, &answer),
+                    None => self.tell(&ToWrap::Forward { seq, keep: false, swallow: false }, b""),
+                };
+            }
+            Ok(Frame::Answer { .. } | Frame::Batch) => {
+                return self.tell(&ToWrap::Forward { seq, keep: false, swallow: false }, b"");
+            }
+        };
+        let (kind, id) = call;
+        let mut life = Box::pin(Arc::clone(self).live(seq, side, twice, kind, id, frame));
+        // An ordinary call is over at once; a held one goes on beside the frames that follow it.
+        let over = life.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        if !over {
+            runtime.spawn(life);
+        }
+    }
+
+    async fn live(
+        self: Arc<Self>,
+        seq: u64,
+        side: Side,
+        twice: bool,
+        kind: herma_scoring::Kind,
+        id: Bytes,
+        frame: Bytes,
+    ) {
+        // While a call is judged its id is taken here; while it runs, the wrapper knows.
+        let mut under_way = match side {
+            Side::Client if !id.is_empty() => match self.session.begin(&id).filter(|_| !twice) {
+                Some(under_way) => Some(under_way),
+                None => {
+                    let error = ReceiveError::Duplicate(String::from_utf8_lossy(&id).into_owned());
+                    self.door.firewall.record_refused(
+                        &self.session.origin(),
+                        name_of(kind),
+                        &error.to_string(),
+                    );
+                    return self.tell(
+                        &ToWrap::Reply { seq },
+                        &answer::error(&id, code::INVALID_REQUEST, &error.to_string()),
+                    );
+                }
+            },
+            _ => None,
+        };
+        let mut line = WrapLine { wrapped: Arc::clone(&self), seq };
+        let origin = self.session.origin();
+        let end = self
+            .door
+            .take(&self.session, origin, kind, id, frame.clone(), &mut under_way, self.manners, &mut line)
+            .await;
+        // Whatever is told next may bring a request under the same id.
+        drop(under_way);
+        let (permit, task) = match end {
+            End::Forward(permit) => (permit, None),
+            End::ForTask(permit, task) => (permit, Some(task)),
+            End::Reply(answer) => return self.tell(&ToWrap::Reply { seq }, &answer),
+            End::TaskReply(answer, task) => return self.door.tasks.finish(&task, &answer),
+            End::Silence => return self.tell(&ToWrap::Drop { seq }, b""),
+        };
+        let (bytes, settlement) = permit.spend();
+        if side == Side::Server {
+            settlement.settle(Outcome::Passed);
+            return self.tell(&ToWrap::Forward { seq, keep: false, swallow: false }, b"");
+        }
+        let message =
+            ToWrap::Forward { seq, keep: settlement.was_held() || task.is_some(), swallow: task.is_some() };
+        let replaced = if bytes == frame { Bytes::new() } else { bytes };
+        lock(&self.running).insert(seq, Running { settlement, task });
+        self.tell(&message, &replaced);
+    }
+
+    fn settle(&self, seq: u64, outcome: Outcome, took: Duration, response: &[u8]) {
+        let running = lock(&self.running).remove(&seq);
+        let Some(Running { settlement, task }) = running else { return };
+        if let Some(task) = task {
+            self.door.tasks.finish(&task, response);
+        }
+        settlement.settle_after(took, outcome);
+    }
+}
+
+/// The road back to the client of a wrapped server.
+struct WrapLine {
+    wrapped: Arc<Wrapped>,
+    seq: u64,
+}
+
+impl Line for WrapLine {
+    async fn open(&mut self, _hold: &str) {
+        self.wrapped.tell(&ToWrap::Held { seq: self.seq }, b"");
+    }
+
+    async fn say(&mut self, frame: Bytes) -> bool {
+        self.wrapped.tell(&ToWrap::Say, &frame);
+        true
+    }
+
+    async fn breathe(&mut self) -> bool {
+        lock(&self.wrapped.out).is_some()
+    }
+
+    async fn gone(&mut self) {
+        let mut gone = self.wrapped.gone.clone();
+        while gone.changed().await.is_ok() {}
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

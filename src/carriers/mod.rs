@@ -1,0 +1,3 @@
+//! The roads a call comes in by. Each turns bytes into a [`crate::call::Call`] and spends the permit for it.
+
+pub mod mcp;

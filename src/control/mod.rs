@@ -1,0 +1,13 @@
+//! The Unix socket for the CLI and for wrapped servers. Peers must run under Herma's own user.
+
+pub mod client;
+pub mod operator;
+pub mod server;
+pub mod wire;
+
+use std::path::{Path, PathBuf};
+
+/// The socket in a data directory.
+pub fn socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
+}

@@ -1,0 +1,118 @@
+//! Commands of a person, answered.
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::server::Control;
+use super::wire::{self, Ask, Told, WireError};
+use crate::firewall::now;
+use crate::gate::{Approver, Method};
+use crate::store::{HoldFilter, HoldRow, HoldState};
+
+/// Rows of one listing.
+const MOST: u32 = 200;
+
+pub(super) async fn serve(mut stream: UnixStream, control: &Control) -> Result<(), WireError> {
+    loop {
+        let (ask, _) = wire::read_async::<Ask>(&mut stream).await?;
+        if matches!(ask, Ask::Watch) {
+            return watch(stream, control).await;
+        }
+        let stops = matches!(ask, Ask::Stop);
+        let told = answer(ask, control).await.map_or_else(|error| Told::Error(error.to_string()), Told::Ok);
+        stream.write_all(&wire::encode(&told, b"")?).await?;
+        if stops {
+            control.stop.send_replace(true);
+        }
+    }
+}
+
+/// What went wrong is for the person's eyes, whatever room it comes from.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+async fn answer(ask: Ask, control: &Control) -> Result<Value, Failure> {
+    let firewall = &control.firewall;
+    Ok(match ask {
+        Ask::Status => {
+            let mut status = control.status.clone();
+            if let Some(fields) = status.as_object_mut() {
+                fields.insert(
+                    "ledger".into(),
+                    firewall.ledger.health().map_or_else(|error| error.to_string(), |()| "ok".into()).into(),
+                );
+                fields.insert("policy".into(), firewall.policy().revision.as_str().into());
+                fields.insert("mode".into(), json!(firewall.policy().mode));
+                fields.insert("rules".into(), firewall.rules().digest().into());
+            }
+            status
+        }
+        Ask::Holds { all } => {
+            let states = if all { Vec::new() } else { HoldState::OPEN.to_vec() };
+            let rows =
+                firewall.gate.list(HoldFilter { states, limit: Some(MOST), ..HoldFilter::default() }).await?;
+            Value::Array(rows.iter().map(row).collect())
+        }
+        Ask::Hold { id } => row(&firewall.gate.show(&id).await?),
+        Ask::Decide { id, digest, decision } => {
+            let approver = Approver { id: control.user.clone(), method: Method::Terminal };
+            row(&firewall.gate.decide(&id, digest.as_deref(), decision, approver, now()).await?)
+        }
+        Ask::Reviews => serde_json::to_value(firewall.reviews.waiting().await?)?,
+        Ask::Accept { review } => {
+            firewall.reviews.accept(&review, &control.user, now()).await?;
+            Value::Null
+        }
+        Ask::Latches => serde_json::to_value(firewall.sessions.latches().await?)?,
+        Ask::Clear { key, reason } => {
+            if !firewall.clear_crisis(&key, &control.user, &reason).await? {
+                return Err(format!("no crisis latch is set for `{key}`").into());
+            }
+            Value::Null
+        }
+        Ask::ChangedTools => serde_json::to_value(firewall.definitions.changed())?,
+        Ask::AcceptTool { server, tool } => {
+            if !firewall.accept_tool(&server, &tool, &control.user).await? {
+                return Err(
+                    format!("`{tool}` on `{server}` is described as it was at first, or not known").into()
+                );
+            }
+            Value::Null
+        }
+        Ask::Stop | Ask::Watch => Value::Null,
+    })
+}
+
+async fn watch(mut stream: UnixStream, control: &Control) -> Result<(), WireError> {
+    let mut news = control.firewall.gate.news();
+    let (mut from, mut to) = stream.split();
+    let mut closed = [0u8; 1];
+    // Whoever has read this misses no change.
+    to.write_all(&wire::encode(&Told::Ok(json!({ "watching": true })), b"")?).await?;
+    loop {
+        let told = tokio::select! {
+            changed = news.recv() => match changed {
+                Ok(changed) => row(&changed),
+                Err(RecvError::Lagged(missed)) => json!({ "missed": missed }),
+                Err(RecvError::Closed) => return Ok(()),
+            },
+            _ = tokio::io::AsyncReadExt::read(&mut from, &mut closed) => return Ok(()),
+        };
+        to.write_all(&wire::encode(&Told::Ok(told), b"")?).await?;
+    }
+}
+
+/// A row with what a person saw as JSON and not as text.
+fn row(hold: &HoldRow) -> Value {
+    let mut value = json!(hold);
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("shown".into(), parsed(&hold.shown));
+        if let Some(decision) = &hold.decision {
+            fields.insert("decision".into(), parsed(decision));
+        }
+        fields.remove("key");
+    }
+    value
+}

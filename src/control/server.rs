@@ -1,0 +1,82 @@
+//! The daemon's end of the control socket.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+
+use super::operator;
+use super::wire::{self, Hello, Role, Told, VERSION, Wrapping};
+use crate::firewall::Firewall;
+
+/// What commands reach.
+#[derive(Debug)]
+pub struct Control {
+    pub firewall: Arc<Firewall>,
+    /// Where connections of wrapped servers go.
+    pub wraps: mpsc::UnboundedSender<(UnixStream, Wrapping)>,
+    pub stop: watch::Sender<bool>,
+    pub status: serde_json::Value,
+    /// The name of the user whose commands decide.
+    pub user: String,
+}
+
+/// Binds the socket for this user alone.
+pub fn bind(data_dir: &Path) -> io::Result<UnixListener> {
+    let path = super::socket(data_dir);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+pub async fn serve(listener: UnixListener, control: Arc<Control>) {
+    let mut stop = control.stop.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            continue;
+        };
+        let control = Arc::clone(&control);
+        tokio::spawn(async move {
+            if let Err(error) = meet(stream, control).await {
+                tracing::debug!(%error, "a control connection ended");
+            }
+        });
+    }
+}
+
+async fn meet(mut stream: UnixStream, control: Arc<Control>) -> Result<(), wire::WireError> {
+    let peer = stream.peer_cred()?;
+    if peer.uid() != rustix::process::getuid().as_raw() {
+        tracing::warn!(uid = peer.uid(), "another user tried the control socket");
+        return Ok(());
+    }
+    let (hello, _) = wire::read_async::<Hello>(&mut stream).await?;
+    if hello.version != VERSION {
+        let told = Told::Error(
+            "this command and the running daemon are of different versions: restart the daemon".into(),
+        );
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &wire::encode(&told, b"")?).await?;
+        return Ok(());
+    }
+    match hello.role {
+        Role::Operator => operator::serve(stream, &control).await,
+        Role::Wrap(wrapping) => {
+            // Nobody takes it any more when the daemon is about to end.
+            let _ = control.wraps.send((stream, wrapping));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Messages on the control socket: two lengths, a JSON header, raw bytes.
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::config::Denial;
+use crate::gate::Decision;
+
+/// Changes when the two sides would no longer understand each other.
+pub const VERSION: u32 = 1;
+const HEADER_LIMIT: usize = 4 << 20;
+const PAYLOAD_LIMIT: usize = 1 << 30;
+
+/// The first message of every connection.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Hello {
+    pub version: u32,
+    pub role: Role,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A person's command.
+    Operator,
+    /// A wrapped server and its client.
+    Wrap(Wrapping),
+}
+
+/// What a wrapper says of its server.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Wrapping {
+    pub server: String,
+    pub cwd: Option<String>,
+    pub home: Option<String>,
+    pub denial: Denial,
+    pub hold_budget_ms: Option<u64>,
+}
+
+/// What a command asks.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ask")]
+pub enum Ask {
+    Status,
+    /// Open holds, or the latest of all states.
+    Holds {
+        all: bool,
+    },
+    Hold {
+        id: String,
+    },
+    Decide {
+        id: String,
+        digest: Option<String>,
+        #[serde(flatten)]
+        decision: Decision,
+    },
+    /// Every change from now on, one message each.
+    Watch,
+    Reviews,
+    Accept {
+        review: String,
+    },
+    /// Sessions in which somebody is in crisis.
+    Latches,
+    Clear {
+        key: String,
+        reason: String,
+    },
+    /// Tools that are described otherwise than at first.
+    ChangedTools,
+    AcceptTool {
+        server: String,
+        tool: String,
+    },
+    Stop,
+}
+
+/// What the daemon answers a command.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    Ok(serde_json::Value),
+    Error(String),
+}
+
+/// Which side of a wrapped server a frame comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Client,
+    Server,
+}
+
+/// From a wrapped server to the daemon. The frame is the payload.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "say")]
+pub enum FromWrap {
+    /// A frame that waits for an answer.
+    /// `twice`: a request of the client under this id is running.
+    Frame { seq: u64, side: Side, twice: bool },
+    /// A frame that has passed and says something about the session.
+    Passed,
+    /// The answer to `tools/list`.
+    Tools,
+    /// The end of a forwarded call; the payload is the answer if it was asked for.
+    Settled { seq: u64, answered: bool, is_error: bool, bytes: u64, took_us: u64 },
+}
+
+/// From the daemon to a wrapped server.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum ToWrap {
+    Welcome {
+        session: String,
+    },
+    /// Let it through. A payload replaces the frame; `keep` asks for the answer; `swallow` says that the client
+    /// must not see it.
+    Forward {
+        seq: u64,
+        keep: bool,
+        swallow: bool,
+    },
+    /// Later frames need not wait for this one.
+    Held {
+        seq: u64,
+    },
+    /// Do not let it through; the payload is the answer.
+    Reply {
+        seq: u64,
+    },
+    /// Do not let it through and say nothing.
+    Drop {
+        seq: u64,
+    },
+    /// A frame for the client.
+    Say,
+}
+
+/// A connection that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    #[error("the control connection ended: {0}")]
+    Io(#[from] io::Error),
+    #[error("a message on the control socket cannot be read: {0}")]
+    Message(#[from] serde_json::Error),
+    #[error("a message on the control socket is longer than allowed")]
+    TooLong,
+}
+
+/// One message, ready to be written.
+pub fn encode(header: &impl Serialize, payload: &[u8]) -> Result<Vec<u8>, WireError> {
+    let header = serde_json::to_vec(header)?;
+    let lengths = (u32::try_from(header.len()), u32::try_from(payload.len()));
+    let (Ok(header_len), Ok(payload_len)) = lengths else { return Err(WireError::TooLong) };
+    let mut message = Vec::with_capacity(header.len().saturating_add(payload.len()).saturating_add(8));
+    message.extend_from_slice(&header_len.to_le_bytes());
+    message.extend_from_slice(&payload_len.to_le_bytes());
+    message.extend_from_slice(&header);
+    message.extend_from_slice(payload);
+    Ok(message)
+}
+
+pub fn write(to: &mut impl Write, header: &impl Serialize, payload: &[u8]) -> Result<(), WireError> {
+    Ok(to.write_all(&encode(header, payload)?)?)
+}
+
+pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> Result<(T, Bytes), WireError> {
+    let mut prefix = [0u8; 8];
+    from.read_exact(&mut prefix)?;
+    let (header, payload) = lengths(prefix)?;
+    let mut bytes = vec![0u8; header.saturating_add(payload)];
+    from.read_exact(&mut bytes)?;
+    decode(bytes, header)
+}
+
+pub async fn read_async<T: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+) -> Result<(T, Bytes), WireError> {
+    let mut prefix = [0u8; 8];
+    from.read_exact(&mut prefix).await?;
+    let (header, payload) = lengths(prefix)?;
+    let mut bytes = vec![0u8; header.saturating_add(payload)];
+    from.read_exact(&mut bytes).await?;
+    decode(bytes, header)
+}
+
+fn lengths(prefix: [u8; 8]) -> Result<(usize, usize), WireError> {
+    let [a, b, c, d, e, f, g, h] = prefix;
+    let header = u32::from_le_bytes([a, b, c, d]) as usize;
+    let payload = u32::from_le_bytes([e, f, g, h]) as usize;
+    if header > HEADER_LIMIT || payload > PAYLOAD_LIMIT {
+        return Err(WireError::TooLong);
+    }
+    Ok((header, payload))
+}
+
+fn decode<T: DeserializeOwned>(bytes: Vec<u8>, header: usize) -> Result<(T, Bytes), WireError> {
+    let mut bytes = Bytes::from(bytes);
+    let header = bytes.split_to(header.min(bytes.len()));
+    Ok((serde_json::from_slice(&header)?, bytes))
+}
