@@ -6,6 +6,7 @@
 
 pub mod call;
 pub mod carriers;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod firewall;

@@ -1,0 +1,230 @@
+//! `herma holds`: what waits for a person.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::control::client::Client;
+use crate::control::wire::Ask;
+use crate::firewall::now;
+use crate::gate::Decision;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Holds {
+    /// What waits
+    #[command(visible_alias = "ls")]
+    List {
+        /// One JSON array
+        #[arg(long)]
+        json: bool,
+        /// Decided ones too
+        #[arg(long)]
+        all: bool,
+    },
+    /// The exact call, why it waits, and its digest
+    Show {
+        id: String,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let it run, once
+    Approve {
+        id: String,
+        /// The digest you saw (8 digits or more); anything else is refused
+        #[arg(long)]
+        digest: Option<String>,
+    },
+    /// Refuse it
+    Deny {
+        id: String,
+        /// The model reads this
+        #[arg(long, default_value = "a person decided against it")]
+        reason: String,
+        #[arg(long)]
+        digest: Option<String>,
+    },
+    /// See and decide live, by keyboard; without a terminal one line to a change
+    Watch(super::watch::Args),
+}
+
+pub fn run(holds: Holds, data_dir: &Path) -> anyhow::Result<ExitCode> {
+    let ask = |ask: &Ask| Client::connect(data_dir)?.ask(ask);
+    let mut out = io::stdout();
+    match holds {
+        Holds::List { json, all } => {
+            let rows = ask(&Ask::Holds { all })?;
+            if json {
+                writeln!(out, "{rows}")?;
+            } else {
+                list(&rows, &mut out)?;
+            }
+        }
+        Holds::Show { id, json } => {
+            let row = ask(&Ask::Hold { id })?;
+            if json {
+                writeln!(out, "{row}")?;
+            } else {
+                show(&row, &mut out)?;
+            }
+        }
+        Holds::Approve { id, digest } => {
+            let row = ask(&Ask::Decide { id, digest, decision: Decision::Approve })?;
+            writeln!(
+                out,
+                "{} approved: it runs once, as shown (digest {})",
+                text(&row, "id"),
+                short(text(&row, "digest"))
+            )?;
+        }
+        Holds::Deny { id, reason, digest } => {
+            let row = ask(&Ask::Decide { id, digest, decision: Decision::Deny { reason } })?;
+            writeln!(out, "{} denied", text(&row, "id"))?;
+        }
+        Holds::Watch(args) => return super::watch::run(&args, data_dir),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(rows: &Value, out: &mut impl Write) -> anyhow::Result<()> {
+    let rows = rows.as_array().context("the daemon sent no list")?;
+    if rows.is_empty() {
+        writeln!(out, "Nothing waits.")?;
+        return Ok(());
+    }
+    for row in rows {
+        let waited = now().saturating_sub(number(row, "created_ms")) / 1000;
+        let crisis = if row.get("crisis") == Some(&Value::Bool(true)) { "CRISIS  " } else { "" };
+        let count = match number(row, "count") {
+            0 | 1 => String::new(),
+            count => format!("  ×{count}"),
+        };
+        writeln!(
+            out,
+            "{:<10} {crisis}{:<9} {:<16} {} on {}  by {}  {}s ago{count}",
+            text(row, "id"),
+            text(row, "state"),
+            text(row, "class"),
+            visible(text(row, "tool")),
+            text(row, "server"),
+            visible(text(row, "principal")),
+            waited,
+        )?;
+    }
+    writeln!(out, "\nherma holds show ID · approve ID · deny ID --reason \"…\"")?;
+    Ok(())
+}
+
+/// Everything a person needs, from the bytes that would be forwarded.
+pub fn show(row: &Value, out: &mut impl Write) -> anyhow::Result<()> {
+    let shown = row.get("shown").context("the daemon sent no hold")?;
+    let fact = |name: &str| shown.get(name).map(plain).unwrap_or_default();
+    let score = |name: &str| {
+        let value = shown.pointer(&format!("/assessment/{name}")).and_then(Value::as_f64);
+        value.map(|value| format!("{value:.2}")).unwrap_or_default()
+    };
+    let of = |name: &str| shown.pointer(&format!("/assessment/{name}")).map(plain).unwrap_or_default();
+    writeln!(out, "{}  {}", text(row, "id"), text(row, "state"))?;
+    if row.get("crisis") == Some(&Value::Bool(true)) {
+        writeln!(out, "  A PERSON MAY BE IN CRISIS. Read the message as the one who would receive it.")?;
+    }
+    writeln!(out, "  what       {} {} on {}", fact("kind"), fact("tool"), fact("server"))?;
+    writeln!(out, "  who        {} ({}) in {}", fact("principal"), fact("client"), fact("session"))?;
+    writeln!(out, "  class      {}, reversible: {}", of("class"), of("reversibility"))?;
+    writeln!(out, "  risk       {} with confidence {}", score("risk_score"), score("confidence"))?;
+    writeln!(out, "  held by    rule {}: {}", fact("rule"), fact("why"))?;
+    if shown.get("definition_changed") == Some(&Value::Bool(true)) {
+        writeln!(out, "  CAUTION    the server describes this tool otherwise than when it was first seen")?;
+    }
+    writeln!(out, "  arguments")?;
+    let arguments = shown.get("arguments").cloned().unwrap_or_default();
+    for line in serde_json::to_string_pretty(&arguments)?.lines() {
+        writeln!(out, "    {}", visible(line))?;
+    }
+    writeln!(out, "  why")?;
+    for reason in shown.pointer("/assessment/reasons").and_then(Value::as_array).into_iter().flatten() {
+        let points = reason.get("points").and_then(Value::as_f64).unwrap_or_default();
+        let (sign, factor) = match text(reason, "factor") {
+            "certainty" => ('-', "confidence".to_owned()),
+            factor => ('+', factor.replace('_', " ")),
+        };
+        let place =
+            reason.get("pointer").map(|pointer| format!("  at {}", plain(pointer))).unwrap_or_default();
+        let (said, rule) = (text(reason, "text"), text(reason, "rule"));
+        writeln!(out, "    {sign}{points:.2} {factor:<15} {said}  [{rule}]{place}")?;
+    }
+    writeln!(out, "  digest     {}", text(row, "digest"))?;
+    writeln!(
+        out,
+        "  since      {}, expires {}",
+        time(number(row, "created_ms")),
+        time(number(row, "expires_ms"))
+    )?;
+    if let Some(decision) = row.get("decision").filter(|decision| decision.is_object()) {
+        writeln!(
+            out,
+            "  decided    {} by {}",
+            text(decision, "decision"),
+            decision.pointer("/approver/id").map(plain).unwrap_or_default()
+        )?;
+    }
+    Ok(())
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => visible(text),
+        other => visible(&other.to_string()),
+    }
+}
+
+fn text<'a>(row: &'a Value, name: &str) -> &'a str {
+    row.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(row: &Value, name: &str) -> i64 {
+    row.get(name).and_then(Value::as_i64).unwrap_or_default()
+}
+
+fn short(digest: &str) -> String {
+    digest.chars().take(12).collect()
+}
+
+/// Unix milliseconds as a person reads them.
+pub fn time(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms)
+        .map(|time| time.strftime("%F %T UTC").to_string())
+        .unwrap_or_default()
+}
+
+/// Text of an agent or a server with everything written out that a terminal would act on or hide: control
+/// characters, direction marks, zero-width characters.
+pub fn visible(text: &str) -> String {
+    let mut seen = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hidden = c.is_control()
+            || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}');
+        if hidden {
+            seen.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
+        } else {
+            seen.push(c);
+        }
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_an_argument_can_act_on_the_terminal_or_hide() {
+        assert_eq!(visible("a\x1b[2Jb\u{202e}c\u{200b}d\n"), "a\\u{1b}[2Jb\\u{202e}c\\u{200b}d\\u{a}");
+        assert_eq!(visible("Grüße, 世界"), "Grüße, 世界");
+    }
+}

@@ -1,0 +1,107 @@
+//! The commands, one file each.
+
+pub mod agent;
+pub mod audit;
+pub mod crisis;
+pub mod demo;
+pub mod eval;
+pub mod explain;
+pub mod guard;
+pub mod holds;
+pub mod import;
+pub mod lines;
+pub mod log;
+pub mod review;
+pub mod rules;
+pub mod serve;
+pub mod status;
+pub mod tools;
+pub mod watch;
+pub mod wrap;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What a wrong configuration exits with (EX_USAGE).
+pub const EXIT_USAGE: u8 = 64;
+
+/// Stands between an agent and its tools: scores, gates and records every call.
+#[derive(Debug, Parser)]
+#[command(name = "herma", version, about)]
+pub struct Cli {
+    /// The one directory with all state [default: $HERMA_DATA_DIR, else ~/.local/share/herma]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Put Herma in front of a stdio MCP server: `herma wrap -- npx some-server`
+    Wrap(wrap::Args),
+    /// Run the daemon
+    Serve(serve::Args),
+    /// Play an agent's session through a real proxy and a real server, in a directory of its own
+    Demo(demo::Args),
+    /// See and decide what waits for a person
+    #[command(subcommand)]
+    Holds(holds::Holds),
+    /// See what ran and can still be looked at
+    #[command(subcommand)]
+    Review(review::Review),
+    /// Read and verify the record
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// See and clear crisis latches
+    #[command(subcommand)]
+    Crisis(crisis::Crisis),
+    /// See and accept tools that their servers describe otherwise than at first
+    #[command(subcommand)]
+    Tools(tools::Tools),
+    /// Print the life of a call's score: what was found, what it added, what decided
+    Explain(explain::Args),
+    /// Judge labelled rows and print the figures
+    Eval(eval::Args),
+    /// Check packs of rules
+    #[command(subcommand)]
+    Rules(rules::Command),
+    /// Make a token for an agent and the entry for herma.toml
+    Agent(agent::Args),
+    /// Turn an `mcpServers` block of another client into entries for herma.toml
+    Import(import::Args),
+    /// What the daemon of this data directory does
+    Status(status::Args),
+    #[command(hide = true)]
+    Guard(guard::Args),
+    #[command(hide = true)]
+    DemoServer(demo::server::Args),
+}
+
+/// Runs one command.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    if let Command::Guard(args) = cli.command {
+        return guard::run(args);
+    }
+    let data_dir = crate::config::data_dir(cli.data_dir.as_deref())?;
+    match cli.command {
+        Command::Demo(args) => demo::run(&args, &data_dir),
+        Command::DemoServer(args) => demo::server::run(&args),
+        Command::Wrap(args) => wrap::run(args, &data_dir),
+        Command::Serve(args) => serve::run(args, &data_dir),
+        Command::Holds(holds) => holds::run(holds, &data_dir),
+        Command::Review(review) => review::run(review, &data_dir),
+        Command::Audit(audit) => audit::run(audit, &data_dir),
+        Command::Crisis(crisis) => crisis::run(crisis, &data_dir),
+        Command::Tools(tools) => tools::run(tools, &data_dir),
+        Command::Explain(args) => explain::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Rules(command) => rules::run(&command),
+        Command::Agent(args) => agent::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Status(args) => status::run(args, &data_dir),
+        Command::Guard(args) => guard::run(args),
+    }
+}

@@ -1,0 +1,341 @@
+//! `herma serve`: the daemon.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use herma_scoring::Rules;
+use rustix::fs::{FlockOperation, flock};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::carriers::mcp::bridge::{Bridge, Launch, Limits};
+use crate::carriers::mcp::door::{Door, Manners};
+use crate::carriers::mcp::http::{self, Agents, Back, Route};
+use crate::carriers::mcp::upstream::{self, Upstream};
+use crate::carriers::mcp::wrapped;
+use crate::config::{Settings, Upstream as Configured, find_config, user_config};
+use crate::control::server::{self as control, Control};
+use crate::firewall::definitions::Definitions;
+use crate::firewall::session::Sessions;
+use crate::firewall::{Firewall, Parts, now};
+use crate::gate::Gate;
+use crate::ledger::{Entry, Ledger, Step, load_or_create_key};
+use crate::review::Reviews;
+use crate::store::{Sqlite, Store};
+
+const RELOAD: Duration = Duration::from_secs(2);
+const SWEEP: Duration = Duration::from_secs(1);
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The file with servers and policy [default: ./herma.toml, else ~/.config/herma/herma.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Started by `herma wrap`: read the user's own file only, and leave the terminal
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+pub fn run(args: Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
+    super::log::to_stderr();
+    let file = if args.detached && args.config.is_none() {
+        user_config()?
+    } else {
+        find_config(args.config.as_deref())?
+    };
+    let settings = match &file {
+        Some(file) => Settings::load(file)?,
+        None => Settings::builtin()?,
+    };
+    let rules = compile(&settings)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .with_context(|| format!("cannot make the data directory {}", data_dir.display()))?;
+    let _lock = lock(data_dir)?;
+    if args.detached {
+        rustix::process::setsid().ok();
+    }
+    // Where there is one processor, threads would only hand work to and fro.
+    let mut runtime = match std::thread::available_parallelism() {
+        Ok(processors) if processors.get() > 1 => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    runtime.enable_all().build()?.block_on(daemon(settings, rules, data_dir))
+}
+
+async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Result<ExitCode> {
+    let secrets = Secrets::load_or_create(data_dir)?;
+    let key = load_or_create_key(data_dir)?;
+    let ledger = Ledger::open(&data_dir.join("ledger"), key.clone(), "herma")?;
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(data_dir)?);
+    let gate = Gate::restore(Arc::clone(&store), ledger.clone(), key, settings.times).await?;
+    let Settings { file, listen, servers, agents, policy, frame_limit, .. } = settings;
+    ledger.record(
+        Entry::new(now(), Step::Started)
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .with("policy", policy.revision.as_str())
+            .with("rules", rules.digest()),
+    )?;
+    let firewall = Firewall::new(Parts {
+        rules,
+        policy,
+        gate,
+        definitions: Definitions::new(Arc::clone(&store), ledger.clone()),
+        sessions: Sessions::restore(Arc::clone(&store)).await?,
+        reviews: Reviews::new(store),
+        ledger: ledger.clone(),
+        seed: secrets.seed()?,
+        salt: secrets.salt,
+    });
+    let door = Arc::new(Door::new(Arc::clone(&firewall), secrets.states, frame_limit));
+    let (stop, stopping) = watch::channel(false);
+
+    let has_servers = !servers.is_empty();
+    let agent_listener = match has_servers {
+        true => Some(
+            TcpListener::bind(listen.agent)
+                .await
+                .with_context(|| format!("cannot listen on {}", listen.agent))?,
+        ),
+        false => None,
+    };
+    let address = agent_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let control_listener = control::bind(data_dir)
+        .with_context(|| format!("cannot bind the control socket in {}", data_dir.display()))?;
+    let about = About {
+        address,
+        data_dir,
+        file: file.as_deref(),
+        servers: servers.iter().map(|server| server.name.as_str()).collect(),
+    };
+    about.write()?;
+    about.announce();
+    let (wraps, wrapping) = mpsc::unbounded_channel();
+    tokio::spawn(wrapped::attend(wrapping, Arc::clone(&door)));
+    let control = Arc::new(Control {
+        firewall: Arc::clone(&firewall),
+        wraps,
+        stop: stop.clone(),
+        status: about.status(),
+        user: user(),
+    });
+    let serving_control = tokio::spawn(control::serve(control_listener, control));
+
+    let serving_agents = match (agent_listener, address) {
+        (Some(listener), Some(address)) => {
+            let tls = servers.iter().any(|server| matches!(&server.upstream, Configured::Http { url, .. } if url.scheme_str() == Some("https")));
+            let routes = routes(servers, &door, upstream::pool(tls))?;
+            let agents =
+                Arc::new(Agents { door: Arc::clone(&door), routes, agents, hosts: listen.hosts, address });
+            let serving = tokio::spawn(http::serve(listener, Arc::clone(&agents), stopping.clone()));
+            Some((serving, agents))
+        }
+        _ => None,
+    };
+    let upkeep = tokio::spawn(keep_up(Arc::clone(&firewall), file));
+
+    interrupted(stopping).await;
+    stop.send_replace(true);
+    if let Some((serving, agents)) = serving_agents {
+        let _ = serving.await;
+        agents.end_servers().await;
+    }
+    let _ = serving_control.await;
+    upkeep.abort();
+    let _ = fs::remove_file(crate::control::socket(data_dir));
+    let _ = fs::remove_file(data_dir.join("daemon.json"));
+    ledger.record(Entry::new(now(), Step::Stopped))?;
+    ledger.close().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compile(settings: &Settings) -> Result<Rules, crate::config::ConfigError> {
+    Rules::with_packs(settings.packs.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(
+        |error| crate::config::ConfigError::Pack {
+            path: PathBuf::from(error.pack.clone()),
+            message: error.message,
+        },
+    )
+}
+
+fn routes(
+    servers: Vec<crate::config::Server>,
+    door: &Arc<Door>,
+    pool: upstream::Pool,
+) -> anyhow::Result<HashMap<String, Route>> {
+    let guard = std::env::current_exe().context("cannot find herma itself")?;
+    let route = |server: crate::config::Server| {
+        let name: Arc<str> = server.name.as_str().into();
+        let manners = Manners { denial: server.denial, hold_budget: server.hold_budget };
+        let upstream = match server.upstream {
+            Configured::Http { url, headers } => {
+                Back::Http(Box::new(Upstream::new(pool.clone(), url, headers)))
+            }
+            Configured::Process { command, args, env, cwd } => {
+                let launch = Launch { guard: guard.clone(), command, args, env, cwd };
+                let (name, door) = (Arc::clone(&name), Arc::clone(door));
+                Back::Process(Bridge::new(name, server.trusted, door, manners, launch, Limits::default()))
+            }
+        };
+        (server.name, Route { name, upstream, manners, trusted: server.trusted })
+    };
+    Ok(servers.into_iter().map(route).collect())
+}
+
+/// Sweeps the gate, and takes up a changed file; a bad one changes nothing but the log.
+async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>) {
+    let mut sweep = tokio::time::interval(SWEEP);
+    let mut look = tokio::time::interval(RELOAD);
+    let modified =
+        |file: &Option<PathBuf>| file.as_ref().and_then(|file| fs::metadata(file).ok()?.modified().ok());
+    let mut known = modified(&file);
+    loop {
+        tokio::select! {
+            _ = sweep.tick() => {
+                if let Err(error) = firewall.gate.sweep(now()).await {
+                    tracing::error!(%error, "holds could not be swept");
+                }
+            }
+            _ = look.tick() => {
+                let Some(path) = &file else { continue };
+                let current = modified(&file);
+                if current == known {
+                    continue;
+                }
+                known = current;
+                let loaded = Settings::load(path).and_then(|settings| Ok((compile(&settings)?, settings)));
+                match loaded {
+                    Ok((rules, settings)) => {
+                        tracing::info!(file = %path.display(), revision = settings.policy.revision, "policy and rules reloaded; servers, agents and addresses need a restart");
+                        firewall.replace(rules, settings.policy);
+                    }
+                    Err(error) => tracing::error!(%error, "the changed file is not used; the old policy stays"),
+                }
+            }
+        }
+    }
+}
+
+/// Resolves on a signal or when a command said stop.
+async fn interrupted(mut stopping: watch::Receiver<bool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        let _ = stopping.wait_for(|stop| *stop).await;
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+}
+
+/// One daemon for one data directory.
+fn lock(data_dir: &Path) -> anyhow::Result<fs::File> {
+    let path = data_dir.join("daemon.lock");
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        bail!("a daemon runs already for {} (`herma status`)", data_dir.display());
+    }
+    Ok(file)
+}
+
+fn user() -> String {
+    std::env::var("USER").unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()))
+}
+
+/// What others must know of the running daemon.
+struct About<'a> {
+    address: Option<std::net::SocketAddr>,
+    data_dir: &'a Path,
+    file: Option<&'a Path>,
+    servers: Vec<&'a str>,
+}
+
+impl About<'_> {
+    fn agent_url(&self) -> Option<String> {
+        self.address.map(|address| format!("http://{address}"))
+    }
+
+    fn status(&self) -> serde_json::Value {
+        json!({
+            "pid": std::process::id(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "agent": self.agent_url(),
+            "servers": self.servers,
+            "config": self.file,
+            "data": self.data_dir,
+            "control": crate::control::socket(self.data_dir),
+        })
+    }
+
+    /// Written whole, so that whoever waits for it never reads half.
+    fn write(&self) -> anyhow::Result<()> {
+        let path = self.data_dir.join("daemon.json");
+        let new = self.data_dir.join("daemon.json.new");
+        fs::write(&new, self.status().to_string())?;
+        fs::rename(new, path)?;
+        Ok(())
+    }
+
+    fn announce(&self) {
+        let mut err = std::io::stderr().lock();
+        if let Some(url) = self.agent_url() {
+            let _ = writeln!(
+                err,
+                "herma: agents connect to {url}/mcp/<server>  (servers: {})",
+                self.servers.join(", ")
+            );
+        }
+        let _ =
+            writeln!(err, "herma: decide with `herma holds watch`, read the record with `herma audit tail`");
+        let _ = writeln!(
+            err,
+            "herma: approvals are advisory against programs of this same user, who can do what you can; see SECURITY.md"
+        );
+    }
+}
+
+/// Random values that must survive a restart, readable by this user alone.
+struct Secrets {
+    salt: [u8; 32],
+    states: [u8; 32],
+}
+
+impl Secrets {
+    fn load_or_create(data_dir: &Path) -> anyhow::Result<Self> {
+        let path = data_dir.join("secrets");
+        let mut bytes = fs::read(&path).unwrap_or_default();
+        if bytes.len() != 64 {
+            bytes = vec![0u8; 64];
+            getrandom::fill(&mut bytes)?;
+            fs::OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(0o600)
+                .open(&path)?
+                .write_all(&bytes)?;
+        }
+        let (salt, states) = bytes.split_at(32);
+        Ok(Self { salt: salt.try_into()?, states: states.try_into()? })
+    }
+
+    fn seed(&self) -> anyhow::Result<u64> {
+        let mut seed = [0u8; 8];
+        getrandom::fill(&mut seed)?;
+        Ok(u64::from_le_bytes(seed))
+    }
+}

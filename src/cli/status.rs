@@ -1,0 +1,31 @@
+//! `herma status`: what the daemon does.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::control::client::Client;
+use crate::control::wire::Ask;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Stop the daemon
+    #[arg(long)]
+    stop: bool,
+}
+
+pub fn run(args: Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
+    let mut client = Client::connect(data_dir)?;
+    let mut out = io::stdout().lock();
+    if args.stop {
+        client.ask(&Ask::Stop)?;
+        writeln!(out, "stopped")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status = client.ask(&Ask::Status)?;
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    for (name, value) in status.as_object().into_iter().flatten() {
+        writeln!(out, "{name:<10} {}", text(value))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

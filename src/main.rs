@@ -1,0 +1,21 @@
+//! argv to command, nothing else.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use herma::cli::{Cli, EXIT_USAGE, run};
+use herma::config::ConfigError;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "herma: {error:#}");
+            if error.is::<ConfigError>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
