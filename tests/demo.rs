@@ -1,0 +1,81 @@
+//! `herma demo`, as a newcomer runs it.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A home for Herma that does not lie among scratch files, as a temporary directory would.
+fn home() -> TempDir {
+    tempfile::Builder::new().prefix(".herma-test-").tempdir_in(std::env::home_dir().unwrap()).unwrap()
+}
+
+fn demo(home: &Path, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_herma"))
+        .args(["demo", "--unattended"])
+        .args(more)
+        .env("HERMA_DATA_DIR", home)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_demo_runs_holds_queues_and_blocks_for_real_and_leaves_nothing_behind() {
+    let home = home();
+    let demo = demo(home.path(), &[]);
+    let (said, wrong) = (String::from_utf8(demo.stdout).unwrap(), String::from_utf8(demo.stderr).unwrap());
+    assert!(demo.status.success(), "{said}{wrong}");
+    assert_eq!(wrong, "");
+    let mut rest = said.as_str();
+    for line in [
+        "RAN  by rule risk: class read_only",
+        "RAN, TO BE REVIEWED  by rule undo: class local_reversible",
+        "edit_file on demo",
+        "HELD  by rule critical: class critical",
+        "rm -rf site/",
+        "the site is the only copy: move it away instead",
+        "On disk: site/index.html is still there.",
+        "HELD  by rule crisis: class external",
+        "A PERSON MAY BE IN CRISIS",
+        "a person will answer",
+        "On disk: the outbox is empty.",
+        "BLOCKED  by rule no-deploys",
+        "On disk: nothing was deployed.",
+        "routed      deploy  block  no-deploys",
+        ": intact",
+    ] {
+        let (_, after) =
+            rest.split_once(line).unwrap_or_else(|| panic!("`{line}` is missing or late in\n{said}"));
+        rest = after;
+    }
+    assert!(said.lines().all(|line| line.chars().count() <= 100), "{said}");
+    assert!(!said.contains('\x1b'), "{said}");
+    assert_eq!(home.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn a_demo_that_goes_another_way_fails_and_names_the_step() {
+    let home = home();
+    // What lies below `build` can be made again, so deleting it asks nobody.
+    let demo = demo(&home.path().join("build"), &[]);
+    let wrong = String::from_utf8(demo.stderr).unwrap();
+    assert_eq!(demo.status.code(), Some(1), "{wrong}");
+    assert!(wrong.starts_with("herma: step 3, rm -rf: it was not held"), "{wrong}");
+    assert_eq!(home.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn what_the_demo_keeps_can_be_looked_at_afterwards() {
+    let home = home();
+    assert!(demo(home.path(), &["--keep"]).status.success());
+    let place = home.path().read_dir().unwrap().next().unwrap().unwrap().path();
+    assert!(place.join("project/site/index.html").exists());
+    let verify = Command::new(env!("CARGO_BIN_EXE_herma"))
+        .arg("--data-dir")
+        .arg(place.join("data"))
+        .args(["audit", "verify"])
+        .output()
+        .unwrap();
+    assert!(verify.status.success());
+}

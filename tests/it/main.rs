@@ -1,0 +1,27 @@
+//! End to end: the real binary, real peers, real clients. Each test is named by what a user notices.
+//!
+//! `HERMA_TEST_DIRECT=1` takes Herma out and connects the two ends directly: what `frames`,
+//! `transparency` and `servers` then report as failing is the suite's own fault.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "tests fail by panicking"
+)]
+
+mod attacks;
+mod clients;
+mod conformance;
+mod faults;
+mod frames;
+mod held;
+mod house;
+mod packages;
+mod pipe;
+mod policy;
+mod servers;
+mod transparency;
+mod watch;
+mod wire;
