@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use herma_scoring::Kind;
+
+use super::answer::code;
 
 /// What one frame is, as far as a proxy must know.
 #[derive(Debug)]
@@ -37,6 +40,16 @@ pub enum FrameError {
 
 const GATED: [&str; 5] =
     ["tools/call", "resources/read", "prompts/get", "sampling/createMessage", "elicitation/create"];
+
+impl FrameError {
+    /// The JSON-RPC code that tells a client.
+    pub(super) fn code(&self) -> i32 {
+        match self {
+            Self::Unreadable(_) => code::PARSE,
+            _ => code::INVALID_REQUEST,
+        }
+    }
+}
 
 /// The gated methods.
 pub fn kind_of(method: &str) -> Option<Kind> {
@@ -103,6 +116,11 @@ fn read_batch(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
         }
     }
     Ok(Frame::Batch)
+}
+
+/// A part of `frame`, its bytes shared; empty when it is not there.
+pub(super) fn part(frame: &Bytes, raw: Option<&RawValue>) -> Bytes {
+    raw.map(|raw| frame.slice_ref(raw.get().as_bytes())).unwrap_or_default()
 }
 
 /// The method that brings a kind of call.

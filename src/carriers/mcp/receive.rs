@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::era::Declared;
-use super::frame::FrameError;
+use super::frame::{FrameError, part};
 use crate::call::{Call, Origin};
 use crate::firewall::Firewall;
 
@@ -146,8 +146,4 @@ impl RawMembers<'_> {
 /// The frame has been read strictly before, so what does not fit here is simply not there.
 fn find<'a, T: Deserialize<'a> + Default>(frame: &'a [u8]) -> T {
     serde_json::from_slice(frame).unwrap_or_default()
-}
-
-fn part(frame: &Bytes, raw: Option<&RawValue>) -> Bytes {
-    raw.map(|raw| frame.slice_ref(raw.get().as_bytes())).unwrap_or_default()
 }

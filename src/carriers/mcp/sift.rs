@@ -14,7 +14,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
 
 use super::door::{Door, End, Manners};
-use super::frame::Frame;
+use super::frame::{Frame, part};
 use super::hold::Line;
 use super::relay::{Tap, learn};
 use super::sse::{Event, Events};
@@ -95,7 +95,7 @@ impl Sift {
     /// False when the client is gone.
     async fn pass(self: &Arc<Self>, event: Event, events: &mpsc::Sender<Bytes>) -> bool {
         let request = event.data().and_then(|data| match Frame::read(&data) {
-            Ok(Frame::Call { kind, id }) if self.judges => Some((kind, raw(&data, id), data.clone())),
+            Ok(Frame::Call { kind, id }) if self.judges => Some((kind, part(&data, id), data.clone())),
             _ => None,
         });
         if self.learns
@@ -141,8 +141,4 @@ impl Sift {
             tracing::warn!(server = &*self.session.server, %error, "the server could not be told of a refusal");
         }
     }
-}
-
-fn raw(frame: &Bytes, id: Option<&serde_json::value::RawValue>) -> Bytes {
-    id.map(|id| frame.slice_ref(id.get().as_bytes())).unwrap_or_default()
 }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::answer::{self, code};
 use super::door::{Door, End, Manners};
-use super::frame::{Frame, FrameError, name_of};
+use super::frame::{Frame, name_of, part};
 use super::hold::Line;
 use super::receive::ReceiveError;
 use super::relay;
@@ -126,15 +126,10 @@ impl Wrapped {
         let call = match Frame::read(&frame) {
             Err(error) => {
                 self.door.firewall.record_refused(&self.session.origin(), "frame", &error.to_string());
-                let code = match error {
-                    FrameError::Unreadable(_) => code::PARSE,
-                    _ => code::INVALID_REQUEST,
-                };
-                return self.tell(&ToWrap::Reply { seq }, &answer::error(b"", code, &error.to_string()));
+                return self
+                    .tell(&ToWrap::Reply { seq }, &answer::error(b"", error.code(), &error.to_string()));
             }
-            Ok(Frame::Call { kind, id }) => {
-                (kind, id.map(|id| frame.slice_ref(id.get().as_bytes())).unwrap_or_default())
-            }
+            Ok(Frame::Call { kind, id }) => (kind, part(&frame, id)),
             Ok(Frame::Answer { id, result, .. }) if self.door.questions.answer(id, result) => {
                 return self.tell(&ToWrap::Drop { seq }, b"");
             }

@@ -291,11 +291,7 @@ impl Agents {
 
     fn refuse(&self, session: &Session, error: &FrameError) -> Response<Reply> {
         self.door.firewall.record_refused(&session.origin(), "frame", &error.to_string());
-        let code = match error {
-            FrameError::Unreadable(_) => code::PARSE,
-            _ => code::INVALID_REQUEST,
-        };
-        json(StatusCode::BAD_REQUEST, answer::error(b"", code, &error.to_string()))
+        json(StatusCode::BAD_REQUEST, answer::error(b"", error.code(), &error.to_string()))
     }
 
     /// Requests without a session share one, and with it what the last `initialize` said.

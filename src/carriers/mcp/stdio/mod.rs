@@ -17,7 +17,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::answer::{self, code, is_error};
-use super::frame::Frame;
+use super::frame::{Frame, part};
 use super::line::one_line;
 use crate::control::wire::{FromWrap, Side, ToWrap};
 use daemon::Daemon;
@@ -111,15 +111,15 @@ impl Pump {
                         }
                     }
                     "tasks/get" | "tasks/update" | "tasks/cancel" if mentions_us(params) => {
-                        return self.ask(Side::Client, raw(&frame, id), line);
+                        return self.ask(Side::Client, part(&frame, id), line);
                     }
                     _ => {}
                 }
                 lock(&self.to_server).push(line)
             }
-            Ok(Frame::Answer { id, .. }) if mentions_us(id) => self.ask(Side::Client, raw(&frame, id), line),
+            Ok(Frame::Answer { id, .. }) if mentions_us(id) => self.ask(Side::Client, part(&frame, id), line),
             Ok(Frame::Answer { .. } | Frame::Batch) => lock(&self.to_server).push(line),
-            Ok(Frame::Call { id, .. }) => self.ask(Side::Client, raw(&frame, id), line),
+            Ok(Frame::Call { id, .. }) => self.ask(Side::Client, part(&frame, id), line),
             Err(_) => self.ask(Side::Client, Bytes::new(), line),
         }
     }
@@ -146,7 +146,7 @@ impl Pump {
                     told
                 }
             },
-            Ok(Frame::Call { id, .. }) => self.ask(Side::Server, raw(&frame, id), line),
+            Ok(Frame::Call { id, .. }) => self.ask(Side::Server, part(&frame, id), line),
             _ => self.tell_client(&line),
         }
     }
@@ -327,10 +327,6 @@ impl Pump {
 /// Ids and tasks that Herma has made begin so.
 fn mentions_us(part: Option<&RawValue>) -> bool {
     part.is_some_and(|part| part.get().contains("herma-"))
-}
-
-fn raw(frame: &Bytes, id: Option<&RawValue>) -> Bytes {
-    id.map(|id| frame.slice_ref(id.get().as_bytes())).unwrap_or_default()
 }
 
 fn with_break(frame: &Bytes) -> Bytes {
