@@ -123,7 +123,7 @@ impl Gate {
     async fn persist(&self, row: &HoldRow, call: &Call) -> Result<(), GateError> {
         self.store.insert_hold(row.clone(), Some(call.raw_arguments.to_vec())).await?;
         let entry = Entry::new(row.created_ms, Step::Held)
-            .of(call.id.to_string())
+            .of(call.id.clone())
             .with("hold", row.id.as_str())
             .with("digest", row.digest.as_str())
             .with("expires", row.expires_ms);

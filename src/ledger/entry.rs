@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,7 +25,7 @@ pub struct Entry {
     /// When it happened, in Unix milliseconds.
     pub at: i64,
     /// The call it belongs to, if it belongs to one.
-    pub call: Option<String>,
+    pub call: Option<Arc<str>>,
     pub step: Step,
     pub detail: Detail,
 }
@@ -35,7 +36,7 @@ impl Entry {
     }
 
     #[must_use]
-    pub fn of(mut self, call: impl Into<String>) -> Self {
+    pub fn of(mut self, call: impl Into<Arc<str>>) -> Self {
         self.call = Some(call.into());
         self
     }
@@ -99,8 +100,8 @@ pub struct Detail {
 impl Detail {
     pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         if self.names.is_empty() {
-            self.names.reserve(8);
-            self.values.reserve(256);
+            self.names.reserve(24);
+            self.values.reserve(512);
         }
         write_value(&mut self.values, &value.into());
         self.names.push((name.into(), self.values.len()));

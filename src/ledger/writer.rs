@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 
 use super::journal::Journal;
-use super::{CAPACITY, Entry, LedgerError, SignedHead, Step};
+use super::{CAPACITY, Detail, Entry, LedgerError, SignedHead, Step};
 
 /// How long the writer lets entries gather while nobody waits for the disk.
 const GATHER: Duration = Duration::from_millis(10);
@@ -24,6 +24,13 @@ pub(super) enum Item {
     Checkpoint(Reply<SignedHead>),
 }
 
+/// An entry that the writer may not have taken yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    batch: u64,
+    place: usize,
+}
+
 /// What producers and the writer share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -36,6 +43,8 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     items: Vec<Item>,
+    /// How many batches the writer has taken.
+    taken: u64,
     /// The writer sleeps until somebody wakes it.
     idle: bool,
     /// Somebody waits for the disk.
@@ -47,7 +56,7 @@ struct Queue {
 }
 
 impl Shared {
-    pub(super) fn push(&self, item: Item) -> Result<(), LedgerError> {
+    pub(super) fn push(&self, item: Item) -> Result<Waiting, LedgerError> {
         self.health()?;
         let urgent = !matches!(item, Item::Plain(_));
         let mut queue = lock(&self.queue);
@@ -57,6 +66,7 @@ impl Shared {
         if queue.items.len() >= CAPACITY {
             return Err(LedgerError::Full);
         }
+        let waiting = Waiting { batch: queue.taken, place: queue.items.len() };
         queue.items.push(item);
         queue.urgent |= urgent;
         // Waking a thread is a system call: only the first entry after a rest pays it.
@@ -65,7 +75,17 @@ impl Shared {
         if wake {
             self.wake.notify_one();
         }
-        Ok(())
+        Ok(waiting)
+    }
+
+    pub(super) fn amend(&self, waiting: Waiting, add: impl FnOnce(&mut Detail)) -> bool {
+        let mut queue = lock(&self.queue);
+        if queue.taken != waiting.batch {
+            return false;
+        }
+        let Some(Item::Plain(entry)) = queue.items.get_mut(waiting.place) else { return false };
+        add(&mut entry.detail);
+        true
     }
 
     pub(super) fn close(&self, reply: Option<Reply<SignedHead>>) {
@@ -124,6 +144,7 @@ impl Shared {
                 .map_or_else(|poisoned| poisoned.into_inner().0, |(queue, _)| queue);
         }
         queue.urgent = false;
+        queue.taken += 1;
         std::mem::swap(&mut queue.items, batch);
         queue.closed
     }
@@ -318,4 +339,23 @@ pub(super) fn now() -> i64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_joins_its_line_until_the_writer_has_taken_it() {
+        let shared = Shared::default();
+        let waiting = shared.push(Item::Plain(Entry::new(1, Step::Routed))).unwrap();
+        assert!(shared.amend(waiting, |detail| detail.push("outcome", "answered")));
+        let mut batch = Vec::new();
+        shared.take(&mut batch, None);
+        let [Item::Plain(entry)] = &*batch else { panic!("{batch:?}") };
+        assert_eq!(entry.detail, Detail::from_iter([("outcome", "answered")]));
+        // The next batch has a line in the same place: it is another one's.
+        shared.push(Item::Plain(Entry::new(2, Step::Held))).unwrap();
+        assert!(!shared.amend(waiting, |detail| detail.push("outcome", "lost")));
+    }
 }

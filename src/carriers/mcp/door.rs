@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use herma_scoring::Kind;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::answer::{self, Shape};
 use super::era::{Declared, Era, Initialize, elicits_forms};
+use super::frame::{CallFrame, name_of, params};
 use super::hold::{Line, Next, Patience, decide_in_band, in_band};
 use super::receive::{ReceiveError, Received, receive};
 use super::request_state::{Leg, States};
@@ -66,25 +66,32 @@ impl Door {
         }
     }
 
-    /// A gated frame, from its bytes to its end. `id` are the bytes of its JSON-RPC id.
+    /// Takes the id of a call for it, or gives the answer that says why not.
+    pub fn begin(&self, session: &Arc<Session>, call: &CallFrame, running: bool) -> Result<UnderWay, Bytes> {
+        session.begin(&call.id).filter(|_| !running).ok_or_else(|| {
+            let said = ReceiveError::Duplicate(String::from_utf8_lossy(&call.id).into_owned()).to_string();
+            self.firewall.record_refused(&session.origin(), name_of(call.kind), &said);
+            answer::error(&call.id, answer::code::INVALID_REQUEST, &said)
+        })
+    }
+
+    /// A gated frame, from its bytes to its end.
     pub async fn take<L: Line>(
         self: &Arc<Self>,
         session: &Arc<Session>,
         origin: Origin,
-        kind: Kind,
-        id: Bytes,
-        frame: Bytes,
+        call: CallFrame,
         under_way: &mut Option<UnderWay>,
         manners: Manners,
         line: &mut L,
     ) -> End {
-        let tool = super::frame::name_of(kind);
-        let received = receive(&self.firewall, origin.clone(), kind, frame, self.frame_limit)
+        let (kind, id) = (call.kind, call.id.clone());
+        let received = receive(&self.firewall, origin.clone(), call, self.frame_limit)
             .and_then(|received| self.resume(received));
         let (received, leg) = match received {
             Ok(received) => received,
             Err(error) => {
-                self.firewall.record_refused(&origin, tool, &error.to_string());
+                self.firewall.record_refused(&origin, name_of(kind), &error.to_string());
                 return End::Reply(answer::error(&id, code_of(&error), &error.to_string()));
             }
         };
@@ -191,10 +198,10 @@ impl Door {
     }
 
     /// Notes what a request that is no call says of the session.
-    pub fn overhear(&self, session: &Session, method: &str, params: Option<&RawValue>) {
+    pub fn overhear(&self, session: &Session, method: &str, frame: &[u8]) {
         match method {
             "initialize" => {
-                let read = params.and_then(|raw| serde_json::from_str::<Initialize>(raw.get()).ok());
+                let read = params(frame).and_then(|raw| serde_json::from_str::<Initialize>(raw.get()).ok());
                 let Some(initialize) = read else { return };
                 session.introduce(Client {
                     name: initialize.client.name,
@@ -209,7 +216,7 @@ impl Door {
                     id: &'a RawValue,
                 }
                 if let Some(Ok(cancelled)) =
-                    params.map(|raw| serde_json::from_str::<Cancelled<'_>>(raw.get()))
+                    params(frame).map(|raw| serde_json::from_str::<Cancelled<'_>>(raw.get()))
                 {
                     session.cancel(cancelled.id.get().as_bytes());
                 }

@@ -252,7 +252,7 @@ impl Bridge {
         let seat = self.seat(caller.session_id, caller.principal, &frame, body)?;
         check_headers(&seat, caller.headers, &frame, body)?;
         let (method, has_id) = match &frame {
-            Frame::Call { .. } => return Err(BridgeError::Unjudged),
+            Frame::Call(_) => return Err(BridgeError::Unjudged),
             Frame::Batch => return Err(BridgeError::Batch),
             Frame::Answer { .. } => (None, false),
             Frame::Other { method, id, .. } => (Some(&**method), id.is_some()),
@@ -278,8 +278,8 @@ impl Bridge {
             Seat::Shared => (self.shared(caller.principal)?, role, None),
             Seat::Opening => {
                 let (id, peer) = self.open(caller.principal)?;
-                if let Frame::Other { method, params, .. } = &frame {
-                    self.door.overhear(&peer.session, method, *params);
+                if let Frame::Other { method, .. } = &frame {
+                    self.door.overhear(&peer.session, method, body);
                 }
                 (peer, Role::Opening, Some(id))
             }
@@ -434,7 +434,7 @@ fn check_headers(
         }
     };
     let method = match frame {
-        Frame::Call { kind, .. } => Some(super::frame::name_of(*kind)),
+        Frame::Call(called) => Some(super::frame::name_of(called.kind)),
         Frame::Other { method, .. } => Some(&**method),
         Frame::Answer { .. } | Frame::Batch => None,
     };

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::answer::{self, code, is_error};
-use super::frame::{Frame, part};
+use super::frame::{Called, Frame, params, part};
 use super::line::one_line;
 use crate::control::wire::{FromWrap, Side, ToWrap};
 use daemon::Daemon;
@@ -100,7 +100,7 @@ impl Pump {
             return lock(&self.to_server).push(line);
         }
         match Frame::read(&frame) {
-            Ok(Frame::Other { method, id, params }) => {
+            Ok(Frame::Other { method, id }) => {
                 match &*method {
                     "initialize" | "notifications/cancelled" => {
                         self.daemon.say(&FromWrap::Passed, &frame);
@@ -110,7 +110,7 @@ impl Pump {
                             lock(&self.running).listings.insert(frame.slice_ref(id.get().as_bytes()));
                         }
                     }
-                    "tasks/get" | "tasks/update" | "tasks/cancel" if mentions_us(params) => {
+                    "tasks/get" | "tasks/update" | "tasks/cancel" if mentions_us(params(&frame)) => {
                         return self.ask(Side::Client, part(&frame, id), line);
                     }
                     _ => {}
@@ -119,7 +119,7 @@ impl Pump {
             }
             Ok(Frame::Answer { id, .. }) if mentions_us(id) => self.ask(Side::Client, part(&frame, id), line),
             Ok(Frame::Answer { .. } | Frame::Batch) => lock(&self.to_server).push(line),
-            Ok(Frame::Call { id, .. }) => self.ask(Side::Client, part(&frame, id), line),
+            Ok(Frame::Call(Called { id, .. })) => self.ask(Side::Client, part(&frame, id), line),
             Err(_) => self.ask(Side::Client, Bytes::new(), line),
         }
     }
@@ -146,7 +146,7 @@ impl Pump {
                     told
                 }
             },
-            Ok(Frame::Call { id, .. }) => self.ask(Side::Server, part(&frame, id), line),
+            Ok(Frame::Call(Called { id, .. })) => self.ask(Side::Server, part(&frame, id), line),
             _ => self.tell_client(&line),
         }
     }
