@@ -123,7 +123,9 @@ impl Firewall {
                 Passage::Answered(answer) => return Ok(Admission::Answered(answer)),
             },
         };
-        self.permit(call, assessment, ruling, routed, claim).await.map(|permit| Admission::Permit(Box::new(permit)))
+        self.permit(call, assessment, ruling, routed, claim)
+            .await
+            .map(|permit| Admission::Permit(Box::new(permit)))
     }
 
     /// A rule that panics judges nothing: the call does not run.

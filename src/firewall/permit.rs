@@ -20,12 +20,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    pub(super) fn mint(
-        firewall: Arc<Firewall>,
-        call: Call,
-        routed: Waiting,
-        claim: Option<Claim>,
-    ) -> Self {
+    pub(super) fn mint(firewall: Arc<Firewall>, call: Call, routed: Waiting, claim: Option<Claim>) -> Self {
         let frame = call.frame;
         let open = Open { firewall, call: call.id, routed, claim, started: Instant::now() };
         Self { frame, settlement: Settlement { open: Some(open) } }

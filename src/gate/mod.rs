@@ -8,10 +8,11 @@ mod receipt;
 mod stay;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::sync::broadcast;
 
@@ -369,7 +370,7 @@ impl Gate {
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<Hold>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

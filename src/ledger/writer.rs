@@ -1,10 +1,11 @@
 //! The one thread that writes, and the buffer before it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::journal::Journal;
@@ -59,7 +60,7 @@ impl Shared {
     pub(super) fn push(&self, item: Item) -> Result<Waiting, LedgerError> {
         self.health()?;
         let urgent = !matches!(item, Item::Plain(_));
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if queue.closed {
             return Err(LedgerError::Closed);
         }
@@ -79,7 +80,7 @@ impl Shared {
     }
 
     pub(super) fn amend(&self, waiting: Waiting, add: impl FnOnce(&mut Detail)) -> bool {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if queue.taken != waiting.batch {
             return false;
         }
@@ -89,7 +90,7 @@ impl Shared {
     }
 
     pub(super) fn close(&self, reply: Option<Reply<SignedHead>>) {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         queue.closed = true;
         if !queue.over {
             queue.closing.extend(reply);
@@ -100,7 +101,7 @@ impl Shared {
 
     pub(super) fn health(&self) -> Result<(), LedgerError> {
         if self.failed.load(Ordering::Acquire) {
-            let why = lock(&self.failure).clone();
+            let why = self.failure.lock().clone();
             return Err(LedgerError::Failed(why.unwrap_or_default()));
         }
         Ok(())
@@ -108,7 +109,7 @@ impl Shared {
 
     /// After this nothing waits for the writer. Returns those who asked it to close.
     fn end(&self) -> Vec<Reply<SignedHead>> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         queue.closed = true;
         queue.over = true;
         queue.items.clear();
@@ -117,41 +118,31 @@ impl Shared {
 
     fn fail(&self, why: Option<Arc<str>>) {
         let failed = why.is_some();
-        *lock(&self.failure) = why;
+        *self.failure.lock() = why;
         self.failed.store(failed, Ordering::Release);
     }
 
     /// Sleeps until there is work, and a little longer so that it comes in batches. Moves it into
     /// `batch` and says whether the ledger is closing.
     fn take(&self, batch: &mut Vec<Item>, rest: Option<Duration>) -> bool {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if queue.items.is_empty() && !queue.closed {
             queue.idle = true;
             let asleep = |queue: &mut Queue| queue.idle && !queue.closed;
-            queue = match rest {
-                Some(rest) => self
-                    .wake
-                    .wait_timeout_while(queue, rest, asleep)
-                    .map_or_else(|poisoned| poisoned.into_inner().0, |(queue, _)| queue),
-                None => self.wake.wait_while(queue, asleep).unwrap_or_else(PoisonError::into_inner),
-            };
+            match rest {
+                Some(rest) => drop(self.wake.wait_while_for(&mut queue, asleep, rest)),
+                None => self.wake.wait_while(&mut queue, asleep),
+            }
             queue.idle = false;
         }
         if !queue.items.is_empty() {
-            queue = self
-                .wake
-                .wait_timeout_while(queue, GATHER, |queue| !queue.urgent && !queue.closed)
-                .map_or_else(|poisoned| poisoned.into_inner().0, |(queue, _)| queue);
+            self.wake.wait_while_for(&mut queue, |queue| !queue.urgent && !queue.closed, GATHER);
         }
         queue.urgent = false;
         queue.taken += 1;
         std::mem::swap(&mut queue.items, batch);
         queue.closed
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Pending {

@@ -1,10 +1,11 @@
 //! What both transports share: a frame of a client goes in, and comes out as a permit or an answer.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -360,7 +361,7 @@ impl Questions {
     pub(super) fn ask(&self, nonce: &str, params: &Value) -> (Waiting, Bytes) {
         let id = format!("herma-{nonce}");
         let (sender, action) = oneshot::channel();
-        lock(&self.open).insert(id.clone(), sender);
+        self.open.lock().insert(id.clone(), sender);
         let request = serde_json::json!({ "jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": params });
         (Waiting { open: Arc::clone(&self.open), id, action }, request.to_string().into())
     }
@@ -368,7 +369,7 @@ impl Questions {
     /// Takes an answer of a client if it is to a question of ours.
     pub fn answer(&self, id: Option<&RawValue>, result: Option<&RawValue>) -> bool {
         let Some(id) = id.and_then(|id| serde_json::from_str::<String>(id.get()).ok()) else { return false };
-        let Some(sender) = lock(&self.open).remove(&id) else { return false };
+        let Some(sender) = self.open.lock().remove(&id) else { return false };
         let action = result
             .and_then(|result| serde_json::from_str::<Value>(result.get()).ok())
             .and_then(|result| result.get("action")?.as_str().map(str::to_owned));
@@ -385,10 +386,6 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        lock(&self.open).remove(&self.id);
+        self.open.lock().remove(&self.id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

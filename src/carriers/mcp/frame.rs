@@ -163,7 +163,9 @@ fn read_batch(text: &str) -> Result<Frame<'_>, FrameError> {
         serde_json::from_str(text).map_err(|error| FrameError::Unreadable(error.to_string()))?;
     for part in parts {
         match Frame::of(part.get())? {
-            Frame::Call(Called { kind, .. }) => return Err(FrameError::CallInBatch(name_of(kind).to_owned())),
+            Frame::Call(Called { kind, .. }) => {
+                return Err(FrameError::CallInBatch(name_of(kind).to_owned()));
+            }
             Frame::Batch => return Err(FrameError::Unreadable("a batch within a batch".to_owned())),
             Frame::Other { .. } | Frame::Answer { .. } => {}
         }

@@ -1,9 +1,10 @@
 //! Tasks that Herma owns: a held call of a client that runs tasks, until its answer is fetched.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -106,7 +107,7 @@ impl Tasks {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Task>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 
@@ -185,6 +186,6 @@ impl Task {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

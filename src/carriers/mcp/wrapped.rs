@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
@@ -92,7 +93,7 @@ struct Running {
 
 impl Wrapped {
     fn tell(&self, message: &ToWrap, payload: &[u8]) {
-        let mut out = lock(&self.out);
+        let mut out = self.out.lock();
         let Some(stream) = out.as_mut() else { return };
         if let Err(error) = wire::write(stream, message, payload) {
             tracing::warn!(%error, "a wrapped server takes no more messages");
@@ -163,8 +164,7 @@ impl Wrapped {
         };
         let mut line = WrapLine { wrapped: Arc::clone(&self), seq };
         let (origin, frame) = (self.session.origin(), call.frame.clone());
-        let end =
-            self.door.take(&self.session, origin, call, &mut under_way, self.manners, &mut line).await;
+        let end = self.door.take(&self.session, origin, call, &mut under_way, self.manners, &mut line).await;
         // Whatever is told next may bring a request under the same id.
         drop(under_way);
         let (permit, task) = match end {
@@ -182,12 +182,12 @@ impl Wrapped {
         let message =
             ToWrap::Forward { seq, keep: settlement.was_held() || task.is_some(), swallow: task.is_some() };
         let replaced = if bytes == frame { Bytes::new() } else { bytes };
-        lock(&self.running).insert(seq, Running { settlement, task });
+        self.running.lock().insert(seq, Running { settlement, task });
         self.tell(&message, &replaced);
     }
 
     fn settle(&self, seq: u64, outcome: Outcome, took: Duration, response: &[u8]) {
-        let running = lock(&self.running).remove(&seq);
+        let running = self.running.lock().remove(&seq);
         let Some(Running { settlement, task }) = running else { return };
         if let Some(task) = task {
             self.door.tasks.finish(&task, response);
@@ -213,15 +213,11 @@ impl Line for WrapLine {
     }
 
     async fn breathe(&mut self) -> bool {
-        lock(&self.wrapped.out).is_some()
+        self.wrapped.out.lock().is_some()
     }
 
     async fn gone(&mut self) {
         let mut gone = self.wrapped.gone.clone();
         while gone.changed().await.is_ok() {}
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

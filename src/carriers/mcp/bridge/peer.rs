@@ -1,10 +1,11 @@
 //! One server process, and those who wait for what it says.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::value::RawValue;
 use tokio::io::AsyncRead;
 use tokio::time::{Instant, sleep};
@@ -380,8 +381,7 @@ impl Peer {
     async fn judge(self: Arc<Self>, call: CallFrame) {
         let origin = self.session.origin();
         let mut line = Quiet(Arc::clone(&self));
-        let end =
-            self.door.take(&self.session, origin, call, &mut None, self.manners, &mut line).await;
+        let end = self.door.take(&self.session, origin, call, &mut None, self.manners, &mut line).await;
         match end {
             End::Forward(permit) | End::ForTask(permit, _) => {
                 let (frame, settlement) = permit.spend();
@@ -465,7 +465,7 @@ impl Peer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
