@@ -56,7 +56,7 @@ pub fn receive(
     if let Some(name) = look_alike(&params) {
         return Err(FrameError::LookAlike(name).into());
     }
-    if params.pointer("/_meta/tenuo").is_some() {
+    if params.get("_meta").and_then(|meta| meta.get("tenuo")).is_some() {
         return Err(ReceiveError::Warrant);
     }
     let declared = Declared::read(&params);
