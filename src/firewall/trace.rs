@@ -1,8 +1,10 @@
 //! What the record and the people say of a judged call.
 
 use herma_scoring::{Assessment, Rules, SideEffect, redact_json};
+use herma_warrant::Grant;
 use serde_json::{Value, json};
 
+use super::Judged;
 use super::session::Session;
 use crate::call::{Call, Digest};
 use crate::ledger::{Entry, Step};
@@ -12,14 +14,8 @@ use crate::policy::{Policy, Route, Ruling};
 const END: usize = 8 << 10;
 
 /// The `routed` line, with the names the seed's trace has.
-pub(super) fn routed(
-    at: i64,
-    call: &Call,
-    assessment: &Assessment,
-    ruling: &Ruling,
-    policy: &Policy,
-    salt: &[u8],
-) -> Entry {
+pub(super) fn routed(at: i64, call: &Call, judged: &Judged, policy: &Policy, salt: &[u8]) -> Entry {
+    let Judged { assessment, checked, ruling } = judged;
     let reasons: Vec<Value> =
         assessment.reasons.iter().map(|reason| json!([reason.rule, round(reason.points)])).collect();
     Entry::new(at, Step::Routed)
@@ -31,7 +27,7 @@ pub(super) fn routed(
         .with("class", class(assessment.class))
         .with("confidence", round(assessment.confidence))
         .with("crisis_sensitive", assessment.crisis_sensitive)
-        .with("grant", "absent")
+        .with("grant", grant(&checked.grant))
         .with("pattern", ruling.route.pattern())
         .with("policy", policy.revision.as_str())
         .with("principal", &*call.origin.principal)
@@ -98,6 +94,15 @@ pub(super) fn class(class: SideEffect) -> &'static str {
         SideEffect::LocalReversible => "local_reversible",
         SideEffect::External => "external",
         SideEffect::Critical => "critical",
+    }
+}
+
+fn grant(grant: &Grant) -> &'static str {
+    match grant {
+        Grant::Absent => "absent",
+        Grant::Authorised => "authorised",
+        Grant::Gated { .. } => "gated",
+        Grant::Refused { .. } => "refused",
     }
 }
 

@@ -83,7 +83,7 @@ pub fn readdressed(response: &[u8], id: &[u8]) -> Option<Bytes> {
         id: &'a RawValue,
     }
     let body: Body<'_> = serde_json::from_slice(response).ok()?;
-    let (before, after) = super::door::around(response, body.id.get().as_bytes());
+    let (before, after) = super::members::around(response, body.id.get().as_bytes());
     Some([before, id, after].concat().into())
 }
 

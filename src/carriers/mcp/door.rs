@@ -15,6 +15,7 @@ use super::answer::{self, Shape};
 use super::era::{Declared, Era, Initialize, elicits_forms};
 use super::frame::{CallFrame, name_of, params};
 use super::hold::{Line, Next, Patience, decide_in_band, in_band};
+use super::members::{Members, around};
 use super::receive::{ReceiveError, Received, receive};
 use super::request_state::{Leg, States};
 use super::tasks::Tasks;
@@ -39,6 +40,8 @@ pub struct Door {
 pub struct Manners {
     pub denial: Denial,
     pub hold_budget: Option<Duration>,
+    /// Warrants that calls show are passed on.
+    pub forward_warrant: bool,
 }
 
 /// How a gated frame comes out.
@@ -87,8 +90,9 @@ impl Door {
         line: &mut L,
     ) -> End {
         let (kind, id) = (call.kind, call.id.clone());
-        let received = receive(&self.firewall, origin.clone(), call, self.frame_limit)
-            .and_then(|received| self.resume(received));
+        let received =
+            receive(&self.firewall, origin.clone(), call, self.frame_limit, manners.forward_warrant)
+                .and_then(|received| self.resume(received));
         let (received, leg) = match received {
             Ok(received) => received,
             Err(error) => {
@@ -245,7 +249,7 @@ fn code_of(error: &ReceiveError) -> i32 {
         ReceiveError::Json(_) | ReceiveError::Retry(_) | ReceiveError::NotCanonical(_) => answer::code::PARSE,
         ReceiveError::Header { .. } => answer::code::HEADER_MISMATCH,
         ReceiveError::Unnamed(..) | ReceiveError::State(_) => answer::code::INVALID_PARAMS,
-        ReceiveError::Warrant => answer::code::NOT_PERMITTED,
+        ReceiveError::Warrant(_) => answer::code::NOT_PERMITTED,
     }
 }
 
@@ -302,44 +306,6 @@ fn strip(frame: &[u8], leg: &Leg) -> Result<Stripped, ReceiveError> {
     let (before, after) = around(frame, outer.params.get().as_bytes());
     let frame = [before, Members(kept).write().as_bytes(), after].concat().into();
     Ok(Stripped { frame, action })
-}
-
-/// What stands before and after `part`, which is a slice of `whole`.
-pub(super) fn around<'a>(whole: &'a [u8], part: &[u8]) -> (&'a [u8], &'a [u8]) {
-    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
-    let end = start.saturating_add(part.len());
-    (whole.get(..start).unwrap_or_default(), whole.get(end..).unwrap_or_default())
-}
-
-/// The members of an object, their values as they stand.
-struct Members(Vec<(String, String)>);
-
-impl Members {
-    fn read(text: &str) -> Result<Self, serde_json::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    members.push((name, value.get().to_owned()));
-                }
-                Ok(Members(members))
-            }
-        }
-        serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(text), Visitor)
-    }
-
-    fn write(&self) -> String {
-        let members: Vec<_> =
-            self.0.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
-        format!("{{{}}}", members.join(","))
-    }
 }
 
 /// Forms that clients were asked to show, by the JSON-RPC id of our request.

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use herma_scoring::Kind;
 
 use super::answer::code;
+use crate::call::Shown;
 
 /// What one frame is, as far as a proxy must know.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct CallFrame {
     pub(super) arguments: Bytes,
     /// `params._meta.progressToken`.
     pub(super) progress_token: Option<Bytes>,
+    /// The warrant that came beside it.
+    pub(super) shown: Option<Shown>,
 }
 
 impl Called<'_> {
@@ -54,6 +57,7 @@ impl Called<'_> {
             id: part(frame, self.id),
             arguments: part(frame, self.arguments),
             progress_token: self.progress_token().map(|token| part(frame, Some(token))),
+            shown: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Step 1 for MCP: from the bytes of a gated frame to a call, or a refusal in words.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use herma_scoring::Kind;
 use herma_scoring::json::{JsonError, Limits};
@@ -7,6 +9,7 @@ use serde_json::Value;
 
 use super::era::Declared;
 use super::frame::{CallFrame, FrameError, part};
+use super::shown::{self, ShownError};
 use crate::call::{Call, Origin};
 use crate::firewall::Firewall;
 
@@ -38,8 +41,8 @@ pub enum ReceiveError {
     NotCanonical(#[from] crate::call::NotCanonical),
     #[error("the retry cannot be read back: {0}")]
     Retry(serde_json::Error),
-    #[error("the call shows a warrant, and this Herma does not verify warrants: send it without")]
-    Warrant,
+    #[error(transparent)]
+    Warrant(#[from] ShownError),
 }
 
 /// Reads the whole frame strictly and takes out the call. `frame` is kept as it is.
@@ -48,16 +51,23 @@ pub fn receive(
     origin: Origin,
     call: CallFrame,
     limit: usize,
+    forward_warrant: bool,
 ) -> Result<Received, ReceiveError> {
-    let CallFrame { kind, frame, arguments: raw_arguments, progress_token, .. } = call;
+    let CallFrame { kind, mut frame, arguments: raw_arguments, progress_token, mut shown, .. } = call;
     let limits = Limits { size: limit, ..Limits::default() };
     let mut whole = herma_scoring::json::read(&frame, &limits)?;
     let params = whole.get_mut("params").map(Value::take).unwrap_or_default();
     if let Some(name) = look_alike(&params) {
         return Err(FrameError::LookAlike(name).into());
     }
-    if params.get("_meta").and_then(|meta| meta.get("tenuo")).is_some() {
-        return Err(ReceiveError::Warrant);
+    if let Some(meta) = params.get("_meta").and_then(|meta| meta.get("tenuo")) {
+        if shown.is_some() {
+            return Err(ShownError::TwoWays.into());
+        }
+        shown = shown::read(meta)?;
+        if !forward_warrant {
+            frame = shown::without(&frame)?;
+        }
     }
     let declared = Declared::read(&params);
     let request_state = params.get("requestState").and_then(Value::as_str).map(str::to_owned);
@@ -72,8 +82,17 @@ pub fn receive(
         Kind::Tool => firewall.definitions.get(&origin.server, &tool),
         _ => None,
     };
-    let call =
-        Call { id: firewall.calls.mint(), origin, kind, tool, arguments, raw_arguments, frame, definition };
+    let call = Call {
+        id: firewall.calls.mint(),
+        origin,
+        kind,
+        tool,
+        arguments,
+        raw_arguments,
+        frame,
+        definition,
+        shown: shown.map(Arc::new),
+    };
     Ok(Received { call, declared, progress_token, request_state })
 }
 

@@ -166,7 +166,7 @@ fn release(ear: &mut Option<Ear>) {
 pub fn note_server_request(firewall: &Arc<Firewall>, session: &Arc<Session>, call: CallFrame) {
     let origin = session.origin();
     let kind = call.kind;
-    match receive(firewall, origin.clone(), call, WHOLE) {
+    match receive(firewall, origin.clone(), call, WHOLE, true) {
         Ok(received) => firewall.note_server_request(&received.call, session),
         Err(error) => firewall.record_refused(&origin, name_of(kind), &error.to_string()),
     }

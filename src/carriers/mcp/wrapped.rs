@@ -56,7 +56,8 @@ fn serve(stream: UnixStream, door: Arc<Door>, wrapping: Wrapping, runtime: &Hand
     let id = format!("wrap-{}-{}", std::process::id(), SESSIONS.fetch_add(1, Ordering::Relaxed));
     let session = Session::new(&id, "local".into(), server.into(), false).at(cwd, home);
     let session = door.firewall.sessions.adopt(session);
-    let manners = Manners { denial, hold_budget: hold_budget_ms.map(Duration::from_millis) };
+    let hold_budget = hold_budget_ms.map(Duration::from_millis);
+    let manners = Manners { denial, hold_budget, forward_warrant: false };
     let mut read = BufReader::with_capacity(64 << 10, stream.try_clone()?);
     let (alive, gone) = watch::channel(());
     let out = Mutex::new(Some(stream));

@@ -29,11 +29,12 @@ impl Agents {
     /// A call. When it is held, the client gets the head of its answer at once and the life goes on behind it.
     pub(super) async fn call(
         self: Arc<Self>,
-        asked: Asked,
+        mut asked: Asked,
         session: Arc<Session>,
-        call: CallFrame,
+        forward_warrant: bool,
+        mut call: CallFrame,
     ) -> Response<Reply> {
-        if let Err(refused) = self.check_headers(&asked, &session, &call) {
+        if let Err(refused) = self.check_headers(&mut asked, &session, forward_warrant, &mut call) {
             return refused;
         }
         let (head, mut held) = oneshot::channel();

@@ -25,6 +25,7 @@ use super::bridge::{Bridge, Caller};
 use super::door::{Door, Manners};
 use super::frame::{Frame, FrameError};
 use super::relay::{self, Ear, Relay, Tap};
+use super::shown;
 use super::sift::Sift;
 use super::upstream::{Head, Upstream, strip_hop_by_hop};
 use crate::config::Agent;
@@ -187,7 +188,8 @@ impl Agents {
                     return refused.response(called.id.map(|id| id.get().as_bytes()).unwrap_or_default());
                 }
                 let call = called.keep(&body);
-                return self.call(asked, session, call).await;
+                let forward_warrant = route.manners.forward_warrant;
+                return self.call(asked, session, forward_warrant, call).await;
             }
             Ok(Frame::Other { method, id }) => {
                 self.door.overhear(&session, &method, &body);
@@ -209,10 +211,13 @@ impl Agents {
     }
 
     /// Whatever is no call goes through as it is. `learns`: the answer lists tools.
-    async fn pass(self: Arc<Self>, asked: Asked, body: Bytes, learns: bool) -> Response<Reply> {
+    async fn pass(self: Arc<Self>, mut asked: Asked, body: Bytes, learns: bool) -> Response<Reply> {
         let Some(route) = self.routes.get(&asked.route) else {
             return plain(StatusCode::NOT_FOUND, "no such server here\n");
         };
+        if !route.manners.forward_warrant {
+            shown::strip(&mut asked.head.headers);
+        }
         let upstream = match &route.upstream {
             Back::Http(upstream) => upstream,
             Back::Process(bridge) => return bridge.answer(asked.caller(), body).await,
