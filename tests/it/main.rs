@@ -24,5 +24,6 @@ mod policy;
 mod servers;
 mod tls;
 mod transparency;
+mod warrants;
 mod watch;
 mod wire;
