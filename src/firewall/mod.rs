@@ -119,6 +119,12 @@ impl Firewall {
         let policy = self.policy.load_full();
         let assessment = self.assess(&call, session)?;
         let checked = self.warrants.check(&call, &assessment, now());
+        if let Some(shown) = &call.shown
+            && let Some(key) = &shown.channel_key
+            && !matches!(checked.grant, Grant::Refused { .. })
+        {
+            session.open_channel(&shown.stack, key);
+        }
         let ruling = route(&policy, &call, &assessment, &checked.grant);
         let judged = Judged { assessment, checked, ruling };
         let routed = self.record_routed(&call, &judged, &policy)?;

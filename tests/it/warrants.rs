@@ -11,9 +11,10 @@ use herma_warrant::json::read_args;
 use herma_warrant::key::{PublicKey, SigningKey};
 use herma_warrant::limits::Limits;
 use herma_warrant::mint::{Draft, attenuate, mint, stack};
-use herma_warrant::proof::{Claim, Proof};
+use herma_warrant::proof::{Claim, Proof, Session};
 use herma_warrant::text_form::to_base64;
 use herma_warrant::value::Value as Said;
+use herma_warrant::verify::ChainCache;
 use herma_warrant::warrant::{Warrant, WarrantId};
 use serde_json::{Value, json};
 
@@ -275,4 +276,45 @@ async fn a_wrapped_server_gets_calls_without_the_warrant_they_came_with() {
     client.send(&frame.to_string()).await;
     let received = String::from_utf8(server.line().await).unwrap();
     assert!(received.contains("\"send\"") && !received.contains("tenuo"), "{received}");
+}
+
+#[tokio::test]
+async fn after_one_proof_on_a_pipe_a_code_stands_for_it_and_over_http_it_does_not() {
+    let scene = scene(&trusting("")).await;
+    let slip = warrant(to_one_of(&["ann", "bob"]));
+    let stage = Stage::open().await;
+    let mut client = scene.house.wrap("box", &stage.command());
+    let mut server = stage.enter().await;
+    let frame = |id: u64, to: &str, tenuo: &Value| {
+        json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
+            "name": "send", "arguments": { "to": to }, "_meta": { "tenuo": tenuo } } })
+        .to_string()
+    };
+    let mut codes = Session::new(&[3; 32], ChainCache::digest(&slip.encode()));
+    let mut code = |to: &str| {
+        let (counter, tag) = codes.tag("send", format!(r#"{{"to":"{to}"}}"#).as_bytes());
+        json!({ "counter": counter, "code": to_base64(&tag) })
+    };
+    let early = code("ann");
+    client.send(&frame(1, "ann", &early)).await;
+    assert_blocked(&client.json().await, "nothing was proven");
+    let opening = json!({
+        "warrant": to_base64(&slip.encode()),
+        "signature": proof(&slip, "ann", now()),
+        "channel_key": to_base64(&[3; 32]),
+    });
+    let over_http = scene.client.post(frame(1, "ann", &opening)).await.json().await;
+    assert_blocked(&over_http, "private channel");
+    client.send(&frame(2, "ann", &opening)).await;
+    assert_eq!(server.serve("{}").await["params"]["arguments"]["to"], "ann");
+    client.json().await;
+    let next = code("bob");
+    client.send(&frame(3, "bob", &next)).await;
+    assert_eq!(server.serve("{}").await["params"]["arguments"]["to"], "bob");
+    client.json().await;
+    client.send(&frame(4, "bob", &next)).await;
+    assert_blocked(&client.json().await, "shown before");
+    let other = code("ann");
+    client.send(&frame(5, "bob", &other)).await;
+    assert_blocked(&client.json().await, "does not verify for this call");
 }
