@@ -10,10 +10,12 @@
 pub mod admit;
 pub mod approval;
 pub mod capability;
+pub mod carrier;
 pub mod cbor;
 pub mod conformance;
 pub mod constraint;
 pub mod decide;
+mod drill;
 pub mod error;
 pub mod gate;
 pub mod json;
