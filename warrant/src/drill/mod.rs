@@ -1,37 +1,27 @@
 //! Attacks on tokens, acted out: each builds the chain that the attack needs and asks for the verdict.
 
+mod encoded;
+mod stage;
+
 use crate::admit::{Credential, ProofRules, admit};
 use crate::approval::{Approval, SignedApproval, request_hash};
 use crate::capability::Capability;
 use crate::carrier;
-use crate::cbor::Writer;
 use crate::conformance::Judged;
-use crate::constraint::{Constraint, Subpath};
+use crate::constraint::Constraint;
 use crate::decide::{Call, Outcome};
-use crate::gate::{Gates, ToolGate};
 use crate::json::read_args;
-use crate::key::{PublicKey, SigningKey};
 use crate::limits::{Budget, Limits, Measure};
 use crate::mint::{Draft, MintError, mint};
 use crate::proof::{Audience, Claim, Proof};
 use crate::revocation::{RevocationList, Revocations, Revoked};
 use crate::spent::{Budgets, ClockFloor, SpentMemory};
 use crate::value::{Args, Value};
-use crate::verify::{Chain, Trust};
 use crate::warrant::{Payload, Warrant, WarrantId};
+use encoded::*;
+use stage::*;
 use std::collections::BTreeMap;
 
-const NOW: u64 = 1_780_000_000;
-const TOOL: &str = "read_file";
-const DEFINITION: [u8; 32] = [7; 32];
-const ROOT: u8 = 1;
-const AGENT: u8 = 2;
-const CHILD: u8 = 3;
-const STRANGER: u8 = 9;
-const APPROVER: u8 = 20;
-
-/// A verdict and its name.
-type Verdict = (&'static str, &'static str);
 type Act = fn() -> Option<Verdict>;
 
 /// Scenes by words of the scenario, all of which it has, before those by code.
@@ -187,125 +177,6 @@ fn told_by_words(code: &str, scenario: &str) -> Option<Act> {
     let told = of_code.iter().find(|(word, _)| scenario.contains(word)).map(|(_, act)| *act);
     let all = |words: &[&str]| words.iter().all(|word| scenario.contains(word));
     told.or_else(|| BY_WORDS.iter().find(|(words, _)| all(words)).map(|(_, act)| *act))
-}
-
-fn key(seed: u8) -> SigningKey {
-    SigningKey::from_bytes(&[seed; 32])
-}
-
-fn public(seed: u8) -> PublicKey {
-    PublicKey::of(&key(seed))
-}
-
-fn trust() -> Option<Trust> {
-    Some(Trust::new(vec![public(ROOT).verifier().ok()?]))
-}
-
-fn id(number: u8) -> WarrantId {
-    WarrantId::new(NOW * 1000, [number; 10])
-}
-
-fn args(text: &str) -> Option<Args> {
-    read_args(text).ok()
-}
-
-fn inside() -> Option<Args> {
-    args(r#"{"path": "/data/a"}"#)
-}
-
-fn capability() -> Capability {
-    let constraints = BTreeMap::from([("path".to_owned(), Constraint::Subpath(Subpath::new("/data")))]);
-    Capability { constraints, ..Capability::default() }
-}
-
-fn draft(number: u8, holder: u8) -> Draft {
-    let mut draft = Draft::new(id(number), public(holder), NOW);
-    draft.tools.insert(TOOL.to_owned(), capability());
-    draft
-}
-
-fn limited(limits: Limits) -> Option<Warrant> {
-    let mut draft = draft(1, AGENT);
-    let capability = Capability { limits: Some(Box::new(limits)), ..capability() };
-    draft.tools.insert(TOOL.to_owned(), capability);
-    mint(draft, &key(ROOT)).ok()
-}
-
-fn root() -> Option<Warrant> {
-    mint(draft(1, AGENT), &key(ROOT)).ok()
-}
-
-/// A root with everything that a child may try to shed.
-fn guarded() -> Option<Warrant> {
-    let mut draft = draft(1, AGENT);
-    draft.gates = Some(Gates(BTreeMap::from([(TOOL.to_owned(), ToolGate::default())])));
-    draft.required_approvers = Some(vec![public(APPROVER)]);
-    draft.min_approvals = Some(1);
-    draft.session_id = Some("session-1".to_owned());
-    mint(draft, &key(ROOT)).ok()
-}
-
-/// A child as an honest holder would make it, changed by hand before it is signed.
-fn forge(parent: &Warrant, signer: u8, change: impl FnOnce(&mut Payload)) -> Warrant {
-    let mut payload = parent.payload.clone();
-    payload.id = id(2);
-    payload.issuer = public(signer);
-    payload.holder = public(CHILD);
-    payload.depth += 1;
-    payload.parent_hash = Some(parent.hash());
-    change(&mut payload);
-    Warrant::sign(payload, &key(signer))
-}
-
-fn capabilities(payload: &mut Payload, change: impl Fn(&mut Capability)) {
-    payload.tools.values_mut().for_each(change);
-}
-
-fn add_argument(capability: &mut Capability) {
-    capability.constraints.insert("more".to_owned(), Constraint::Wildcard);
-}
-
-fn verified(bytes: &[u8], revocations: &Revocations, now: u64) -> Result<Chain, Verdict> {
-    let trust = trust().ok_or(("deny", "malformed-key"))?;
-    Chain::verify(bytes, &trust, revocations, now).map_err(|error| ("deny", error.code()))
-}
-
-fn presented(links: &[Warrant]) -> Option<Verdict> {
-    presented_bytes(&Warrant::encode_stack(links))
-}
-
-fn presented_bytes(bytes: &[u8]) -> Option<Verdict> {
-    match verified(bytes, &Revocations::default(), NOW) {
-        Ok(_) => Some(("allow", "verified")),
-        Err(verdict) => Some(verdict),
-    }
-}
-
-fn chain(links: &[Warrant]) -> Option<Chain> {
-    verified(&Warrant::encode_stack(links), &Revocations::default(), NOW).ok()
-}
-
-fn asked(
-    chain: &Chain,
-    call: &Call<'_>,
-    credential: Credential<'_>,
-    approvals: &[SignedApproval],
-) -> Verdict {
-    match admit(chain, call, credential, approvals, ProofRules { accept_v1: true }, NOW) {
-        Err(error) => ("deny", error.code()),
-        Ok(admission) => match &admission.decision.outcome {
-            Outcome::Authorised => ("allow", "authorised"),
-            Outcome::Gated(_) => ("hold", admission.decision.code()),
-            Outcome::Refused(_) => ("deny", admission.decision.code()),
-        },
-    }
-}
-
-/// An honest call under a warrant, with its proof.
-fn called(warrant: Warrant, call: &Call<'_>) -> Option<Verdict> {
-    let claim = Claim { warrant: warrant.payload.id, tool: call.tool, args: call.args };
-    let proof = Proof::sign_v1(&key(AGENT), &claim, NOW);
-    Some(asked(&chain(&[warrant])?, call, Credential::Proof(&proof), &[]))
 }
 
 fn arguments(text: &str) -> Option<Verdict> {
@@ -527,105 +398,6 @@ fn approval_twice() -> Option<Verdict> {
     };
     again()?.ok()?;
     Some(if again()?.is_err() { ("deny", "approval-consumed") } else { ("allow", "authorised") })
-}
-
-/// The signed bytes of a root, changed before they are signed again.
-fn resigned(change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Option<Vec<u8>> {
-    let mut root = root()?;
-    root.signed = change(root.signed);
-    root.signature = crate::key::sign(&key(ROOT), &crate::warrant::message(&root.signed));
-    Some(root.encode())
-}
-
-fn unknown_field() -> Option<Verdict> {
-    presented_bytes(&resigned(|mut bytes| {
-        if let Some(first) = bytes.first_mut() {
-            *first += 1;
-        }
-        bytes.extend_from_slice(&[19, 1]);
-        bytes
-    })?)
-}
-
-fn unknown_version() -> Option<Verdict> {
-    presented_bytes(&resigned(|mut bytes| {
-        if let Some(version) = bytes.get_mut(2) {
-            *version = 2;
-        }
-        bytes
-    })?)
-}
-
-fn unknown_algorithm() -> Option<Verdict> {
-    let mut bytes = root()?.encode();
-    let at = bytes.len().checked_sub(67)?;
-    *bytes.get_mut(at)? = 2;
-    presented_bytes(&bytes)
-}
-
-fn unknown_constraint() -> Option<Verdict> {
-    let mut payload = root()?.payload;
-    capabilities(&mut payload, |it| {
-        it.constraints.insert("path".to_owned(), Constraint::Unknown { id: 40, item: vec![0xf6] });
-    });
-    called(Warrant::sign(payload, &key(ROOT)), &Call::new(TOOL, &inside()?))
-}
-
-fn critical_extension() -> Option<Verdict> {
-    let mut payload = root()?.payload;
-    payload.extensions.insert("tenuo.rate_limit".to_owned(), vec![1]);
-    presented(&[Warrant::sign(payload, &key(ROOT))])
-}
-
-fn indefinite() -> Option<Verdict> {
-    let bytes = root()?.encode();
-    let body = bytes.get(1..)?;
-    presented_bytes(&[&[0x9f], body, &[0xff]].concat())
-}
-
-fn trailing_bytes() -> Option<Verdict> {
-    presented_bytes(&[root()?.encode(), vec![0]].concat())
-}
-
-fn duplicate_key() -> Option<Verdict> {
-    let mut out = Writer::new();
-    out.text(TOOL);
-    capability().write(&mut out);
-    let entry = out.finish();
-    presented_bytes(&resigned(|bytes| {
-        let Some(at) = bytes.windows(entry.len()).position(|window| window == entry) else { return bytes };
-        let (head, tail) = bytes.split_at(at);
-        let mut twice = [head, &entry, tail].concat();
-        if let Some(count) = twice.get_mut(at.saturating_sub(1)) {
-            *count += 1;
-        }
-        twice
-    })?)
-}
-
-fn too_large() -> Option<Verdict> {
-    let mut root = root()?;
-    root.signed = vec![0; crate::warrant::MAX_WARRANT + 1];
-    presented(&[root])
-}
-
-fn too_many_links() -> Option<Verdict> {
-    presented(&vec![root()?; 65])
-}
-
-fn too_nested() -> Option<Verdict> {
-    let mut payload = root()?.payload;
-    let deep = (0..33).fold(Constraint::Wildcard, |inner, _| Constraint::Not(Box::new(inner)));
-    capabilities(&mut payload, |it| {
-        it.constraints.insert("path".to_owned(), deep.clone());
-    });
-    presented(&[Warrant::sign(payload, &key(ROOT))])
-}
-
-fn weak_key() -> Option<Verdict> {
-    let mut payload = root()?.payload;
-    payload.holder = PublicKey::from_bytes([0; 32]);
-    presented(&[Warrant::sign(payload, &key(ROOT))])
 }
 
 fn refused_json(text: &str) -> Option<Verdict> {
