@@ -1,5 +1,5 @@
 //! What must not be taken, by the name of what is wrong with it.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use herma_warrant::admit::{Credential, ProofRules, admit};
 use herma_warrant::capability::Capability;
