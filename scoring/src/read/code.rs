@@ -77,6 +77,12 @@ pub(crate) fn read<'r>(
     }
 }
 
+/// Whether the code may run another program.
+pub(crate) fn runs_others(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    RUNNERS.iter().any(|runner| lower.contains(runner))
+}
+
 /// The text with what is only printed blanked, byte for byte.
 fn without_shown(text: &str) -> Cow<'_, str> {
     const SHOWS: [&str; 4] = ["print(", "console.log(", "puts ", "logging.info("];

@@ -153,6 +153,7 @@ pub(crate) enum Signal {
     ShellTooLarge,
     ShellDynamicWord,
     ShellDynamicCommand,
+    ShellDisguised,
     ShellUnknownProgram,
     ShellQuiet,
     ShellRemoteCode,
@@ -302,6 +303,12 @@ pub(crate) struct Wrapper {
     /// Options whose value is shell text.
     #[serde(default)]
     pub(crate) script: Vec<String>,
+    /// What marks a text for the shell in its words and its input (`:!`, `shell `).
+    #[serde(default)]
+    pub(crate) escape: Vec<String>,
+    /// Options whose value is code of its own language, beside `escape`.
+    #[serde(default)]
+    pub(crate) code: Vec<String>,
     /// Every word left is joined and read as shell text (`eval`, `ssh`, `watch`).
     #[serde(default)]
     pub(crate) joined: bool,
@@ -334,6 +341,9 @@ pub(crate) struct Program {
     pub(crate) code: Vec<String>,
     #[serde(default)]
     pub(crate) language: Option<Language>,
+    /// Options that name a file whose code it runs first.
+    #[serde(default)]
+    pub(crate) loads: Vec<String>,
     /// What it writes to its output, when that matters to whoever reads it.
     #[serde(default)]
     pub(crate) gives: Option<Gives>,

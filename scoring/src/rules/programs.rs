@@ -25,6 +25,7 @@ pub(crate) struct Spec {
     pub(crate) operands: Operands,
     pub(crate) code: Vec<String>,
     pub(crate) language: Option<Language>,
+    pub(crate) loads: Vec<String>,
     pub(crate) gives: Option<Gives>,
     pub(crate) sends: bool,
     pub(crate) subs: Vec<Sub>,
@@ -87,6 +88,7 @@ impl Programs {
                     operands: program.operands,
                     code: program.code.clone(),
                     language: program.language,
+                    loads: program.loads.clone(),
                     gives: program.gives,
                     sends: program.sends,
                     subs: subs.collect::<Result<_, RuleError>>()?,
@@ -117,6 +119,24 @@ impl Programs {
         self.specs.contains_key(name)
             || self.wrappers.contains_key(name)
             || self.globbed.iter().any(|(pattern, _)| glob::matches(pattern, name))
+    }
+
+    /// Whether a wildcard could stand for a program some pack describes. A class is taken for any one letter.
+    pub(crate) fn any_like(&self, pattern: &str) -> bool {
+        let mut plain = String::new();
+        let mut inside = false;
+        for letter in pattern.chars() {
+            match letter {
+                '[' if !inside => {
+                    inside = true;
+                    plain.push('?');
+                }
+                ']' if inside => inside = false,
+                _ if inside => {}
+                letter => plain.push(letter),
+            }
+        }
+        plain != "*" && self.specs.keys().chain(self.wrappers.keys()).any(|name| glob::matches(&plain, name))
     }
 
     /// Every description of the program called `name`.

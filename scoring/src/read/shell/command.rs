@@ -17,7 +17,15 @@ impl<'r> Walk<'_, 'r> {
         if head.text.is_empty() || head.text.starts_with('#') {
             return Flow::default();
         }
-        let name = head.text.rsplit('/').next().unwrap_or_default().trim_end_matches(".exe").to_owned();
+        let mut name = head.text.rsplit('/').next().unwrap_or_default().trim_end_matches(".exe").to_owned();
+        if let Some(known) = self.undisguised(head) {
+            name = known;
+        } else if let Some(program) = self.named.get(&self.place(&head.text)).cloned() {
+            if program.contains(' ') {
+                return self.alias(&head.text, &program, rest, input);
+            }
+            name = program;
+        }
         if head.text.contains('/')
             && let Some(script) = self.contents(&head.text)
         {
@@ -45,6 +53,56 @@ impl<'r> Walk<'_, 'r> {
             }
         }
         self.program(&head.text, &name, rest, input)
+    }
+
+    fn alias(&mut self, name: &str, text: &str, rest: &[Arg], input: Flow) -> Flow {
+        if self.calling.iter().any(|calling| calling == name) {
+            return Flow::default();
+        }
+        self.calling.push(name.to_owned());
+        let words: Vec<Arg> = text.split_whitespace().map(Arg::word).chain(rest.iter().cloned()).collect();
+        let output = self.run(&words, input);
+        self.calling.pop();
+        output
+    }
+
+    /// What the shell's own commands change in what it knows.
+    fn settles(&mut self, name: &str, args: &[Arg], operands: &[&Arg]) {
+        match name {
+            "cd" | "pushd" => match operands.first() {
+                Some(to) if to.known => self.here = Some(self.place(&to.text)),
+                Some(_) => self.here = None,
+                None => self.here = Some("~".to_owned()),
+            },
+            "export" | "declare" | "typeset" | "readonly" | "local" => {
+                let follows = args.iter().any(|arg| arg.text == "-n");
+                for arg in args {
+                    if let Some((name, value)) = arg.text.split_once('=') {
+                        let value = arg.known.then(|| value.to_owned());
+                        self.assigned(name, value.as_ref());
+                        let value = if follows {
+                            value.and_then(|other| self.variables.get(&other).cloned().flatten())
+                        } else {
+                            value
+                        };
+                        self.variables.insert(name.to_owned(), value);
+                    }
+                }
+            }
+            "set" if args.first().is_some_and(|arg| arg.text == "--") => {
+                self.positional(args.get(1..).unwrap_or_default());
+            }
+            "hash" => {
+                if let [option, path, name] = args
+                    && option.text == "-p"
+                {
+                    let program = path.text.rsplit('/').next().unwrap_or_default().to_owned();
+                    self.named.insert(self.place(&name.text), program);
+                }
+            }
+            "cp" | "mv" | "ln" | "install" | "gcp" => self.copied(operands),
+            _ => {}
+        }
     }
 
     /// `$1`, `$2` … and `$@` inside a function or a script.
@@ -102,10 +160,12 @@ impl<'r> Walk<'_, 'r> {
             matches!(*word, "--help" | "--dry-run" | "--dryrun" | "--dry-run=client" | "--dry-run=server")
                 || (*word == "--version" && operands.is_empty())
         };
+        self.settles(name, args, &operands);
         let quiet = match interpreter {
-            None => words.iter().take_while(|word| **word != "--").any(asked),
+            None | Some(Language::Sql) => words.iter().take_while(|word| **word != "--").any(asked),
             // `bash -n` reads and runs nothing.
-            Some(language) => language == Language::Shell && words.first() == Some(&"-n"),
+            Some(Language::Shell) if words.first() == Some(&"-n") => true,
+            Some(_) => matches!(words.as_slice(), ["--help" | "--version" | "-V"]),
         };
         if quiet {
             self.signal(Signal::ShellQuiet);
@@ -149,7 +209,7 @@ impl<'r> Walk<'_, 'r> {
             for arg in args.iter().filter(|arg| arg.text.starts_with(['/', '~', '.', '@'])) {
                 let path = arg.text.trim_start_matches('@');
                 if path::is_guarded(path, self.context, self.rules) {
-                    path::read(path, Use::Read, &self.at, self.context, self.rules, self.findings);
+                    self.touch(path, Use::Read);
                 }
             }
         }
@@ -207,11 +267,7 @@ impl<'r> Walk<'_, 'r> {
         // The first word of `chmod 777 x` or `sed s/a/b/ x` is no file; judged as one it is never scratch, so it is left out.
         let skip =
             usize::from(matches!(spec.operands, Operands::Write | Operands::Rights) && operands.len() > 1);
-        operands
-            .iter()
-            .skip(skip)
-            .filter(|arg| arg.known)
-            .map(|arg| path::nature(&arg.text, self.context, self.rules))
+        operands.iter().skip(skip).filter(|arg| arg.known).map(|arg| self.nature(&arg.text))
     }
 
     fn operands(&mut self, kind: Operands, words: &[&str], operands: &[&Arg]) -> Vec<Nature> {
@@ -233,7 +289,7 @@ impl<'r> Walk<'_, 'r> {
                     continue;
                 }
                 Operands::List => {
-                    natures.push(path::nature(&arg.text, self.context, self.rules));
+                    natures.push(self.nature(&arg.text));
                     continue;
                 }
                 Operands::Read => Use::Read,
@@ -246,7 +302,7 @@ impl<'r> Walk<'_, 'r> {
                 }
             };
             if !arg.text.is_empty() {
-                natures.push(path::read(&arg.text, used, &self.at, self.context, self.rules, self.findings));
+                natures.push(self.touch(&arg.text, used));
             }
         }
         natures
@@ -256,8 +312,7 @@ impl<'r> Walk<'_, 'r> {
         let tree = words
             .iter()
             .any(|word| option_in("-r", word) || option_in("-R", word) || option_in("--recursive", word));
-        let nature =
-            if arg.known { path::nature(&arg.text, self.context, self.rules) } else { Nature::default() };
+        let nature = if arg.known { self.nature(&arg.text) } else { Nature::default() };
         if nature.scratch && !arg.text.contains("..") {
             self.signal(Signal::ShellDeletesScratch);
             return;
@@ -269,7 +324,7 @@ impl<'r> Walk<'_, 'r> {
         } else {
             Signal::ShellDeletesFile
         });
-        path::read(&arg.text, Use::Delete, &self.at, self.context, self.rules, self.findings);
+        self.touch(&arg.text, Use::Delete);
     }
 
     /// A program that runs the text it is given; `None` when it was given none.
@@ -282,8 +337,17 @@ impl<'r> Walk<'_, 'r> {
         input: &Flow,
     ) -> Option<Flow> {
         let options: Vec<String> = specs.iter().flat_map(|spec| spec.code.iter().cloned()).collect();
+        self.loads(specs, language, args);
+        if let Some(at) = args.iter().position(|arg| arg.text.eq_ignore_ascii_case("/c")) {
+            // cmd takes every word left for its text.
+            let words = args.get(at + 1..).unwrap_or_default();
+            let text = words.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(" ");
+            return Some(self.code_text(&Arg { flow: merged(words), ..Arg::word(&text) }, language, input));
+        }
         if let Some(text) = option_value(&options, args) {
-            return Some(self.code_text(&text, language, input));
+            let output = self.code_text(&text, language, input);
+            self.handed(&text.text, language, args);
+            return Some(output);
         }
         if language == Language::Sql {
             let text = input.literal.clone().or_else(|| {
@@ -295,7 +359,9 @@ impl<'r> Walk<'_, 'r> {
         if options.iter().any(String::is_empty)
             && let Some(program) = operands.first()
         {
-            return Some(self.code_text(&Arg::clone(program), language, input));
+            let output = self.code_text(&Arg::clone(program), language, input);
+            self.handed(&program.text, language, args);
+            return Some(output);
         }
         let reads_stdin = operands.is_empty()
             || operands.iter().any(|arg| matches!(arg.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0"))
@@ -314,7 +380,7 @@ impl<'r> Walk<'_, 'r> {
                 self.signal(Signal::ShellDecodedCode);
             } else if !args.iter().any(|arg| arg.text == "-m") {
                 self.signal(Signal::ShellScriptUnread);
-                path::read(&script.text, Use::Read, &self.at, self.context, self.rules, self.findings);
+                self.touch(&script.text, Use::Read);
             } else {
                 return None;
             }
@@ -338,13 +404,42 @@ impl<'r> Walk<'_, 'r> {
         Some(Flow::default())
     }
 
+    /// Files an interpreter reads before anything else (`--rcfile`).
+    fn loads(&mut self, specs: &[&'r Spec], language: Language, args: &[Arg]) {
+        let options: Vec<String> = specs.iter().flat_map(|spec| spec.loads.iter().cloned()).collect();
+        let Some(file) = option_value(&options, args) else { return };
+        let literal = if file.pipe { file.flow.literal.clone() } else { self.contents(&file.text) };
+        match literal {
+            Some(text) => {
+                self.interpret(&text, language, Flow::default());
+            }
+            None if file.flow.network => self.signal(Signal::ShellRemoteCode),
+            None => self.signal(Signal::ShellScriptUnread),
+        }
+    }
+
+    /// Words given to code that runs what it is given: `awk -v c='…' 'BEGIN { system(c) }'`.
+    fn handed(&mut self, code: &str, language: Language, args: &[Arg]) {
+        if language != Language::Code || !super::code::runs_others(code) {
+            return;
+        }
+        for arg in args.iter().filter(|arg| arg.text != code) {
+            let text = arg.text.split_once('=').map_or(arg.text.as_str(), |(_, value)| value);
+            if super::opens_like_command(text, self.rules) {
+                self.attempt(|walk| {
+                    walk.text(text, Flow::default());
+                });
+            }
+        }
+    }
+
     /// A subcommand no rule knows may still say that it removes or ends something.
     fn unexpected(&mut self, default: &Rule, specs: &[&Spec], plain: &[&str]) {
         let takes_files = specs.iter().any(|spec| spec.closed || spec.operands != Operands::Text);
         if default.effect.class != crate::SideEffect::LocalReversible || takes_files {
             return;
         }
-        let early: Vec<&str> = plain.iter().copied().take(2).collect();
+        let early: Vec<&str> = plain.iter().copied().take(2).filter(|word| !word.contains("::")).collect();
         if let Some(rule) = self.verb(&early).filter(|rule| rule.effect.class == crate::SideEffect::Critical)
         {
             self.findings.add(rule, self.at.clone());

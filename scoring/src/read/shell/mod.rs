@@ -5,20 +5,23 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::Context;
-use crate::read::path::{self, Use};
 use crate::read::{code, sql};
 use crate::rules::pack::Scope;
 use crate::rules::{Rules, Signal};
 use crate::weigh::{Findings, Place};
 
+mod braces;
 mod brush;
 mod carried;
 mod command;
+mod disguise;
+mod expand;
+mod files;
 mod spoken;
 mod syntax;
 mod wrapper;
 
-use syntax::{Piece, Redirect, Script, Simple, Stage, Syntax, Unreadable, Word};
+use syntax::{Script, Simple, Stage, Syntax, Unreadable};
 
 /// Texts inside texts: `bash -c "bash -c …"`.
 const DEPTH: usize = 6;
@@ -123,6 +126,10 @@ struct Walk<'w, 'r> {
     fetched: Vec<String>,
     /// Files this text wrote, with what they hold when that is known.
     written: HashMap<String, Option<String>>,
+    /// Programs by the names this text gave them, be it by a link, a copy or an alias.
+    named: HashMap<String, String>,
+    /// The directory this text went to.
+    here: Option<String>,
     /// What comes in through the pipe of the command whose words are read.
     feeding: Flow,
     /// The words now read may be no command.
@@ -149,6 +156,8 @@ impl<'w, 'r> Walk<'w, 'r> {
             calling: Vec::new(),
             fetched: Vec::new(),
             written: HashMap::new(),
+            named: HashMap::new(),
+            here: None,
             feeding: Flow::default(),
             attempting: false,
             walking: false,
@@ -173,6 +182,13 @@ impl<'w, 'r> Walk<'w, 'r> {
             return Flow::default();
         };
         self.bytes = bytes;
+        let unbroken;
+        let text = if text.contains("\r\n") {
+            unbroken = text.replace("\r\n", "\n");
+            unbroken.as_str()
+        } else {
+            text
+        };
         if sql::is_bare_statement(text) {
             sql::read(text, &self.at, self.rules, self.findings);
             return Flow::default();
@@ -233,7 +249,8 @@ impl<'w, 'r> Walk<'w, 'r> {
                 }
                 self.simple(simple, input)
             }
-            Stage::Group { variable, words, parts, redirects } => {
+            Stage::Group { variable, words, parts, redirects, apart } => {
+                let here = apart.then(|| self.here.clone());
                 if let Some((name, values)) = variable {
                     let value = values.iter().flat_map(|word| self.expand(word)).next();
                     self.variables.insert(name.clone(), value.filter(|arg| arg.known).map(|arg| arg.text));
@@ -251,6 +268,9 @@ impl<'w, 'r> Walk<'w, 'r> {
                     }
                 }
                 self.pour(redirects, &files, &output);
+                if let Some(here) = here {
+                    self.here = here;
+                }
                 output
             }
             Stage::Function { name, body } => {
@@ -294,186 +314,6 @@ impl<'w, 'r> Walk<'w, 'r> {
         }
     }
 
-    /// What a command wrote goes where its redirections point.
-    fn pour(&mut self, redirects: &[Redirect], files: &[String], output: &Flow) {
-        for redirect in redirects {
-            if let Redirect::Write(Word(pieces)) = redirect
-                && let [Piece::Sink(script)] = pieces.as_slice()
-            {
-                self.script(script, output, false);
-            }
-        }
-        for file in files {
-            self.remember(file, output);
-        }
-    }
-
-    /// Keeps what a file now holds, for when it is run.
-    fn remember(&mut self, path: &str, flow: &Flow) {
-        let path = path::normalise(path, self.context);
-        let held = self.written.entry(path).or_insert_with(|| Some(String::new()));
-        *held = held.take().zip(flow.literal.as_ref()).map(|(mut held, text)| {
-            held.push_str(text);
-            held.push('\n');
-            held
-        });
-    }
-
-    /// What this text wrote to the file, when that is known.
-    fn contents(&self, path: &str) -> Option<String> {
-        self.written.get(&path::normalise(path, self.context))?.clone()
-    }
-
-    /// The input that comes of the redirections, and the files they write.
-    fn redirects(&mut self, redirects: &[Redirect], mut input: Flow) -> (Flow, Vec<String>) {
-        let mut files = Vec::new();
-        for redirect in redirects {
-            match redirect {
-                Redirect::Here(word) => {
-                    let args = self.whole(word);
-                    input = args.flow;
-                    input.literal = args.known.then_some(args.text);
-                }
-                Redirect::Read(word) => {
-                    for arg in self.expand(word) {
-                        input.taint(&arg.flow);
-                        if arg.pipe {
-                            input.literal = arg.flow.literal;
-                        } else {
-                            let nature = path::read(
-                                &arg.text,
-                                Use::Read,
-                                &self.at,
-                                self.context,
-                                self.rules,
-                                self.findings,
-                            );
-                            input.literal = self.contents(&arg.text);
-                            input.file = true;
-                            input.secret |= nature.secret;
-                        }
-                    }
-                }
-                Redirect::Write(Word(pieces)) if matches!(pieces.as_slice(), [Piece::Sink(_)]) => {}
-                Redirect::Write(word) => {
-                    for arg in self.expand(word) {
-                        if !arg.pipe
-                            && arg.text != "/dev/null"
-                            && !arg.text.starts_with("/dev/std")
-                            && !arg.text.starts_with("/dev/tty")
-                        {
-                            if input.network {
-                                self.fetched.extend(arg.text.rsplit('/').next().map(str::to_owned));
-                            }
-                            self.signal(Signal::ShellWritesFile);
-                            files.extend(arg.known.then(|| arg.text.clone()));
-                            path::read(
-                                &arg.text,
-                                Use::Write,
-                                &self.at,
-                                self.context,
-                                self.rules,
-                                self.findings,
-                            );
-                        }
-                    }
-                }
-            }
-        }
-        (input, files)
-    }
-
-    /// The word as one text, spaces and all.
-    fn whole(&mut self, word: &Word) -> Arg {
-        let mut whole = Arg { known: true, ..Arg::default() };
-        for arg in self.pieces(word, false) {
-            whole.text.push_str(&arg.text);
-            whole.known &= arg.known;
-            whole.flow.taint(&arg.flow);
-            whole.pipe |= arg.pipe;
-        }
-        whole
-    }
-
-    /// The word as the arguments it becomes.
-    fn expand(&mut self, word: &Word) -> Vec<Arg> {
-        let args = self.pieces(word, true);
-        args.into_iter().flat_map(braces).collect()
-    }
-
-    fn pieces(&mut self, word: &Word, split: bool) -> Vec<Arg> {
-        let mut args: Vec<Arg> = Vec::new();
-        let mut current: Option<Arg> = None;
-        for piece in &word.0 {
-            let (value, quoted) = match piece {
-                Piece::Text(text) => (Arg::word(text), true),
-                Piece::Variable { name, fallback, quoted } => {
-                    let fallback = fallback.as_ref().map(|word| self.whole(word));
-                    (self.variable(name, fallback), *quoted)
-                }
-                Piece::Command { script, quoted } => {
-                    let flow = self.script(script, &Flow::default(), false);
-                    let literal = flow.literal.clone();
-                    (
-                        Arg {
-                            known: literal.is_some(),
-                            text: literal.unwrap_or_default(),
-                            flow,
-                            pipe: false,
-                        },
-                        *quoted,
-                    )
-                }
-                Piece::Process(script) => {
-                    let flow = self.script(script, &Flow::default(), false);
-                    (Arg { flow, pipe: true, ..Arg::word(PIPE) }, true)
-                }
-                Piece::Sink(script) => {
-                    let feeding = self.feeding.clone();
-                    self.script(script, &feeding, false);
-                    (Arg { pipe: true, ..Arg::word(PIPE) }, true)
-                }
-                Piece::Unknown => (Arg::default(), true),
-            };
-            if quoted || !split {
-                join(current.get_or_insert_with(|| Arg::word("")), &value.text, &value);
-                continue;
-            }
-            // Unquoted expansions fall apart at white space.
-            let mut parts = value.text.split_whitespace().peekable();
-            if value.text.starts_with(char::is_whitespace) {
-                args.extend(current.take());
-            }
-            if parts.peek().is_none() && !value.known {
-                join(current.get_or_insert_with(|| Arg::word("")), "", &value);
-            }
-            while let Some(part) = parts.next() {
-                join(current.get_or_insert_with(|| Arg::word("")), part, &value);
-                if parts.peek().is_some() {
-                    args.extend(current.take());
-                }
-            }
-            if value.text.ends_with(char::is_whitespace) {
-                args.extend(current.take());
-            }
-        }
-        args.extend(current);
-        args
-    }
-
-    fn variable(&self, name: &str, fallback: Option<Arg>) -> Arg {
-        match (self.variables.get(name), name) {
-            (Some(Some(value)), _) => Arg::word(value),
-            (None, "IFS") => Arg::word(" "),
-            (None, name) => match (KNOWN.iter().find(|(known, _)| *known == name), fallback) {
-                (Some((_, value)), _) => Arg::word(value),
-                (None, Some(fallback)) => fallback,
-                (None, None) => Arg::default(),
-            },
-            (Some(None), _) => Arg::default(),
-        }
-    }
-
     /// Runs text as code of the interpreter's language.
     fn interpret(&mut self, text: &str, language: crate::rules::pack::Language, input: Flow) -> Flow {
         use crate::rules::pack::Language;
@@ -492,49 +332,5 @@ impl<'w, 'r> Walk<'w, 'r> {
                 Flow::default()
             }
         }
-    }
-}
-
-/// Variables whose value is the same everywhere, as far as paths are judged.
-const KNOWN: [(&str, &str); 16] = [
-    ("HOME", "~"),
-    ("PWD", "."),
-    ("TMPDIR", "/tmp"),
-    ("TMP", "/tmp"),
-    ("TEMP", "/tmp"),
-    ("RUNNER_TEMP", "/tmp"),
-    ("USER", "user"),
-    ("LOGNAME", "user"),
-    ("SHELL", "/bin/bash"),
-    ("HERMES_HOME", "~/.hermes"),
-    ("CLAUDE_CONFIG_DIR", "~/.claude"),
-    ("CODEX_HOME", "~/.codex"),
-    ("XDG_CONFIG_HOME", "~/.config"),
-    ("GNUPGHOME", "~/.gnupg"),
-    ("KUBECONFIG", "~/.kube/config"),
-    ("HISTFILE", "~/.bash_history"),
-];
-
-/// What a pipe is called when a word names it.
-const PIPE: &str = "/dev/fd/63";
-
-fn join(arg: &mut Arg, text: &str, from: &Arg) {
-    if from.pipe {
-        arg.flow.literal.clone_from(&from.flow.literal);
-    }
-    arg.text.push_str(text);
-    arg.known &= from.known;
-    arg.pipe |= from.pipe;
-    arg.flow.taint(&from.flow);
-}
-
-/// `{rm,-rf,/}` is three words.
-fn braces(arg: Arg) -> Vec<Arg> {
-    let inner = arg.text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    match inner {
-        Some(inner) if inner.contains(',') && !inner.contains(['{', '}', ' ', '"', ':']) => {
-            inner.split(',').map(Arg::word).collect()
-        }
-        _ => vec![arg],
     }
 }
