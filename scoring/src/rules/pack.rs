@@ -168,6 +168,7 @@ pub(crate) enum Signal {
     ShellDeletesScratch,
     ShellRightsMany,
     ShellPrivileged,
+    ShellPrivilegedUnknown,
     ShellSelfCall,
     CodeOpaque,
     SqlOpaque,
@@ -350,6 +351,9 @@ pub(crate) struct Program {
     /// Its input and its arguments go over the network.
     #[serde(default)]
     pub(crate) sends: bool,
+    /// It runs what its operands hold: packages, for one.
+    #[serde(default)]
+    pub(crate) installs: bool,
     #[serde(default)]
     pub(crate) rule: Vec<ProgramRule>,
 }
@@ -378,6 +382,8 @@ pub(crate) struct ProgramRule {
     /// At least this many operands.
     #[serde(default)]
     pub(crate) operands: usize,
+    /// At most this many operands.
+    pub(crate) most: Option<usize>,
     pub(crate) effect: String,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<String>,

@@ -188,7 +188,7 @@ fn expression(pack: &str, id: &str, re: &str) -> Result<Regex, RuleError> {
 }
 
 impl Signal {
-    pub(super) const ALL: [Self; 46] = [
+    pub(super) const ALL: [Self; 47] = [
         Self::ToolUnknown,
         Self::ToolNameOnly,
         Self::ToolNameAndDescription,
@@ -231,6 +231,7 @@ impl Signal {
         Self::ShellDeletesScratch,
         Self::ShellRightsMany,
         Self::ShellPrivileged,
+        Self::ShellPrivilegedUnknown,
         Self::ShellSelfCall,
         Self::CodeOpaque,
         Self::SqlOpaque,

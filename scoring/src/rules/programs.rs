@@ -28,6 +28,7 @@ pub(crate) struct Spec {
     pub(crate) loads: Vec<String>,
     pub(crate) gives: Option<Gives>,
     pub(crate) sends: bool,
+    pub(crate) installs: bool,
     pub(crate) subs: Vec<Sub>,
 }
 
@@ -91,6 +92,7 @@ impl Programs {
                     loads: program.loads.clone(),
                     gives: program.gives,
                     sends: program.sends,
+                    installs: program.installs,
                     subs: subs.collect::<Result<_, RuleError>>()?,
                 });
                 for name in &program.names {
@@ -171,6 +173,7 @@ impl Sub {
             wanted.iter().any(|option| words.iter().any(|word| option_in(option, word)))
         };
         path && operands.len() >= self.spec.operands
+            && self.spec.most.is_none_or(|most| operands.len() <= most)
             && (self.spec.any.is_empty() || present(&self.spec.any))
             && (self.spec.also.is_empty() || present(&self.spec.also))
             && !present(&self.spec.none)

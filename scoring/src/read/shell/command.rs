@@ -106,7 +106,7 @@ impl<'r> Walk<'_, 'r> {
     }
 
     /// `$1`, `$2` … and `$@` inside a function or a script.
-    fn positional(&mut self, args: &[Arg]) {
+    pub(super) fn positional(&mut self, args: &[Arg]) {
         for (index, arg) in args.iter().enumerate() {
             self.variables.insert((index + 1).to_string(), arg.known.then(|| arg.text.clone()));
         }
@@ -129,7 +129,7 @@ impl<'r> Walk<'_, 'r> {
         self.interpret(script, language, input)
     }
 
-    fn is_fetched(&self, path: &str) -> bool {
+    pub(super) fn is_fetched(&self, path: &str) -> bool {
         saved(path).is_some_and(|name| self.fetched.contains(&name))
     }
 
@@ -213,6 +213,11 @@ impl<'r> Walk<'_, 'r> {
                 }
             }
         }
+        if specs.iter().any(|spec| spec.installs)
+            && operands.iter().any(|arg| arg.flow.network || self.is_fetched(&arg.text))
+        {
+            self.signal(Signal::ShellRemoteCode);
+        }
         if specs.iter().any(|spec| spec.gives == Some(Gives::Network)) {
             self.fetched.extend(args.iter().filter_map(|arg| saved(&arg.text)));
         }
@@ -293,6 +298,12 @@ impl<'r> Walk<'_, 'r> {
                     continue;
                 }
                 Operands::Read => Use::Read,
+                // `sed -i s/a/b/ x`: the first word is the script.
+                Operands::Write
+                    if index == 0 && words.iter().any(|word| word.starts_with("-i")) && last > 0 =>
+                {
+                    continue;
+                }
                 Operands::Write => Use::Write,
                 Operands::Copy if index == last && index > 0 => Use::Write,
                 Operands::Copy => Use::Read,
@@ -303,6 +314,11 @@ impl<'r> Walk<'_, 'r> {
             };
             if !arg.text.is_empty() {
                 natures.push(self.touch(&arg.text, used));
+            }
+            if let (Operands::Copy, Use::Write, Some(from)) = (kind, used, operands.first()) {
+                // What is copied into a directory keeps its name there.
+                let name = from.text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+                self.touch(&format!("{}/{name}", arg.text.trim_end_matches('/')), Use::Write);
             }
         }
         natures
@@ -325,112 +341,6 @@ impl<'r> Walk<'_, 'r> {
             Signal::ShellDeletesFile
         });
         self.touch(&arg.text, Use::Delete);
-    }
-
-    /// A program that runs the text it is given; `None` when it was given none.
-    fn interpreter(
-        &mut self,
-        specs: &[&'r Spec],
-        language: Language,
-        args: &[Arg],
-        operands: &[&Arg],
-        input: &Flow,
-    ) -> Option<Flow> {
-        let options: Vec<String> = specs.iter().flat_map(|spec| spec.code.iter().cloned()).collect();
-        self.loads(specs, language, args);
-        if let Some(at) = args.iter().position(|arg| arg.text.eq_ignore_ascii_case("/c")) {
-            // cmd takes every word left for its text.
-            let words = args.get(at + 1..).unwrap_or_default();
-            let text = words.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(" ");
-            return Some(self.code_text(&Arg { flow: merged(words), ..Arg::word(&text) }, language, input));
-        }
-        if let Some(text) = option_value(&options, args) {
-            let output = self.code_text(&text, language, input);
-            self.handed(&text.text, language, args);
-            return Some(output);
-        }
-        if language == Language::Sql {
-            let text = input.literal.clone().or_else(|| {
-                operands.iter().map(|arg| arg.text.clone()).find(|text| super::sql::is_statement(text))
-            })?;
-            return Some(self.interpret(&text, language, Flow::default()));
-        }
-        // `awk 'program' file`, `sed script file`: the first word is the code.
-        if options.iter().any(String::is_empty)
-            && let Some(program) = operands.first()
-        {
-            let output = self.code_text(&Arg::clone(program), language, input);
-            self.handed(&program.text, language, args);
-            return Some(output);
-        }
-        let reads_stdin = operands.is_empty()
-            || operands.iter().any(|arg| matches!(arg.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0"))
-            || args.iter().any(|arg| arg.text == "-s");
-        if let Some(script) = operands.first().filter(|_| !reads_stdin) {
-            if let Some(text) = self.contents(&script.text) {
-                self.positional(&[]);
-                return Some(self.interpret(&text, language, Flow::default()));
-            } else if script.flow.network || self.is_fetched(&script.text) {
-                self.signal(Signal::ShellRemoteCode);
-            } else if script.pipe
-                && let Some(text) = script.flow.literal.clone()
-            {
-                return Some(self.interpret(&text, language, Flow::default()));
-            } else if script.flow.decoded {
-                self.signal(Signal::ShellDecodedCode);
-            } else if !args.iter().any(|arg| arg.text == "-m") {
-                self.signal(Signal::ShellScriptUnread);
-                self.touch(&script.text, Use::Read);
-            } else {
-                return None;
-            }
-            return Some(Flow::default());
-        }
-        if let Some(text) = &input.literal {
-            return Some(self.interpret(text, language, Flow::default()));
-        }
-        if input.network {
-            self.signal(Signal::ShellRemoteCode);
-        } else if input.decoded {
-            self.signal(Signal::ShellDecodedCode);
-        } else if input.file {
-            self.signal(if self.privileged { Signal::ShellPrivileged } else { Signal::ShellScriptUnread });
-        } else {
-            if self.privileged && language == Language::Shell && operands.is_empty() {
-                self.signal(Signal::ShellPrivileged);
-            }
-            return None;
-        }
-        Some(Flow::default())
-    }
-
-    /// Files an interpreter reads before anything else (`--rcfile`).
-    fn loads(&mut self, specs: &[&'r Spec], language: Language, args: &[Arg]) {
-        let options: Vec<String> = specs.iter().flat_map(|spec| spec.loads.iter().cloned()).collect();
-        let Some(file) = option_value(&options, args) else { return };
-        let literal = if file.pipe { file.flow.literal.clone() } else { self.contents(&file.text) };
-        match literal {
-            Some(text) => {
-                self.interpret(&text, language, Flow::default());
-            }
-            None if file.flow.network => self.signal(Signal::ShellRemoteCode),
-            None => self.signal(Signal::ShellScriptUnread),
-        }
-    }
-
-    /// Words given to code that runs what it is given: `awk -v c='…' 'BEGIN { system(c) }'`.
-    fn handed(&mut self, code: &str, language: Language, args: &[Arg]) {
-        if language != Language::Code || !super::code::runs_others(code) {
-            return;
-        }
-        for arg in args.iter().filter(|arg| arg.text != code) {
-            let text = arg.text.split_once('=').map_or(arg.text.as_str(), |(_, value)| value);
-            if super::opens_like_command(text, self.rules) {
-                self.attempt(|walk| {
-                    walk.text(text, Flow::default());
-                });
-            }
-        }
     }
 
     /// A subcommand no rule knows may still say that it removes or ends something.
@@ -458,10 +368,12 @@ impl<'r> Walk<'_, 'r> {
                 self.findings.add(rule, self.at.clone());
                 self.doubt(Signal::ShellUnknownProgram, self.rules.model.confidence.unknown_program);
             }
-            None if known => {
-                self.findings.add(self.rules.signal(Signal::ShellUnknownProgram), self.at.clone())
+            None if self.privileged && plain.iter().any(|word| !word.is_empty()) && !looks(name) => {
+                self.signal(Signal::ShellPrivilegedUnknown);
             }
+            None if known => self.signal(Signal::ShellUnknownProgram),
             None if head.contains('/') && self.is_fetched(head) => self.signal(Signal::ShellRemoteCode),
+            None if head.contains('/') && self.privileged => self.signal(Signal::ShellPrivilegedUnknown),
             None if head.contains('/') => self.signal(Signal::ShellScriptUnread),
             None => self.signal(Signal::ShellUnknownProgram),
         }
@@ -522,6 +434,9 @@ impl<'r> Walk<'_, 'r> {
             if let Some(rule) = self.verb(&words) {
                 self.findings.add(rule, self.at.clone());
             }
+            if input.shell {
+                self.signal(Signal::ShellRemoteCode);
+            }
             if input.secret || arguments.secret || secret {
                 self.signal(Signal::ShellSecretToNetwork);
             } else if input.file || arguments.file {
@@ -532,6 +447,7 @@ impl<'r> Walk<'_, 'r> {
         output.taint(&arguments);
         let given = output.literal.take();
         output.secret |= secret;
+        output.shell |= specs.iter().any(|spec| spec.language == Some(Language::Shell));
         match gives.or_else(|| specs.iter().find_map(|spec| spec.gives)) {
             Some(Gives::Words) => {
                 output.literal = args.iter().all(|arg| arg.known).then(|| spoken::spoken(name, args));
@@ -562,6 +478,13 @@ pub(super) struct Spoken {
     any: bool,
     files: Option<Operands>,
     gives: Option<Gives>,
+}
+
+/// A program whose name says that it only looks.
+fn looks(name: &str) -> bool {
+    const ENDINGS: [&str; 12] =
+        ["stat", "scan", "info", "list", "show", "dump", "top", "view", "print", "query", "search", "check"];
+    ENDINGS.iter().any(|ending| name.ends_with(ending)) || name.starts_with("ls")
 }
 
 /// The file name a path or an address ends in.
@@ -596,39 +519,4 @@ fn operands<'a>(args: &'a [Arg], values: &[&String]) -> Vec<&'a Arg> {
         }
     }
     operands
-}
-
-/// The value of the first of `options` given: `-c text`, `-ctext`, `-lc text`, `--command=text`.
-pub(super) fn option_value(options: &[String], args: &[Arg]) -> Option<Arg> {
-    let mut rest = args.iter();
-    while let Some(arg) = rest.next() {
-        for option in options.iter().filter(|option| !option.is_empty()) {
-            if arg.text == *option
-                || (arg.text.len() > 2
-                    && arg.text.ends_with(option.trim_start_matches('-'))
-                    && option_in(option, &arg.text))
-            {
-                return rest.find(|arg| arg.text != "--").cloned();
-            }
-            let long = option.starts_with("--");
-            let attached = arg
-                .text
-                .strip_prefix(option.as_str())
-                .and_then(|rest| if long { rest.strip_prefix('=') } else { Some(rest) });
-            if let Some(text) = attached.filter(|text| !text.is_empty() && (long || text.contains(' '))) {
-                return Some(Arg { text: text.to_owned(), ..arg.clone() });
-            }
-        }
-    }
-    None
-}
-
-/// `-c`, `-lc`, `-Command`: the next word is code.
-pub(super) fn is_code_option(text: &str) -> bool {
-    matches!(text, "--command" | "-Command" | "/c" | "/C")
-        || text.strip_prefix('-').is_some_and(|letters| {
-            letters.len() <= 4
-                && letters.ends_with('c')
-                && letters.bytes().all(|byte| byte.is_ascii_alphabetic())
-        })
 }

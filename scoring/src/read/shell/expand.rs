@@ -38,7 +38,10 @@ impl Walk<'_, '_> {
                         // `${x:=value}` keeps what it stands for.
                         self.variables.entry(name.clone()).or_insert_with(|| Some(fallback.text.clone()));
                     }
-                    let value = self.variable(name, fallback);
+                    let mut value = self.variable(name, fallback);
+                    if let Some(origin) = self.origins.get(name) {
+                        value.flow.taint(origin);
+                    }
                     (self.changed(value, change.as_ref()), *quoted)
                 }
                 Piece::Command { script, quoted } => {

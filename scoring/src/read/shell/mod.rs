@@ -17,6 +17,7 @@ mod command;
 mod disguise;
 mod expand;
 mod files;
+mod interpreter;
 mod spoken;
 mod syntax;
 mod wrapper;
@@ -84,6 +85,8 @@ struct Flow {
     secret: bool,
     file: bool,
     decoded: bool,
+    /// It is what a shell says that takes its orders from a pipe.
+    shell: bool,
 }
 
 impl Flow {
@@ -92,6 +95,7 @@ impl Flow {
         self.secret |= other.secret;
         self.file |= other.file;
         self.decoded |= other.decoded;
+        self.shell |= other.shell;
     }
 }
 
@@ -120,6 +124,8 @@ struct Walk<'w, 'r> {
     /// Where the text now read lies.
     outer: Place,
     variables: HashMap<String, Option<String>>,
+    /// Where the values of variables come from, for those that hold more than words.
+    origins: HashMap<String, Flow>,
     functions: HashMap<String, Script>,
     calling: Vec<String>,
     /// Names of files that came over the network in this text.
@@ -152,6 +158,7 @@ impl<'w, 'r> Walk<'w, 'r> {
             at: at.fix(),
             outer: at.clone(),
             variables: HashMap::new(),
+            origins: HashMap::new(),
             functions: HashMap::new(),
             calling: Vec::new(),
             fetched: Vec::new(),
@@ -182,6 +189,7 @@ impl<'w, 'r> Walk<'w, 'r> {
             return Flow::default();
         };
         self.bytes = bytes;
+        let text = unfenced(text);
         let unbroken;
         let text = if text.contains("\r\n") {
             unbroken = text.replace("\r\n", "\n");
@@ -252,7 +260,13 @@ impl<'w, 'r> Walk<'w, 'r> {
             Stage::Group { variable, words, parts, redirects, apart } => {
                 let here = apart.then(|| self.here.clone());
                 if let Some((name, values)) = variable {
-                    let value = values.iter().flat_map(|word| self.expand(word)).next();
+                    let value: Vec<Arg> = values.iter().flat_map(|word| self.expand(word)).collect();
+                    self.comes(name, &value);
+                    if let Some(origin) = self.origins.get_mut(name) {
+                        // A list of hosts in a file is no secret.
+                        origin.file = false;
+                    }
+                    let value = value.into_iter().next();
                     self.variables.insert(name.clone(), value.filter(|arg| arg.known).map(|arg| arg.text));
                 }
                 for word in words {
@@ -291,6 +305,7 @@ impl<'w, 'r> Walk<'w, 'r> {
             let known = value.iter().all(|arg| arg.known);
             let text = value.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(" ");
             self.assigned(name, known.then_some(&text));
+            self.comes(name, &value);
             self.variables.insert(name.clone(), known.then_some(text));
         }
         let args: Vec<Arg> = simple.words.iter().flat_map(|word| self.expand(word)).collect();
@@ -299,6 +314,17 @@ impl<'w, 'r> Walk<'w, 'r> {
         self.pour(&simple.redirects, &files, &output);
         self.feeding = outer;
         output
+    }
+
+    /// Remembers what a variable carries.
+    fn comes(&mut self, name: &str, value: &[Arg]) {
+        let mut flow = command::merged(value);
+        flow.literal = None;
+        if flow.secret || flow.file || flow.network || flow.decoded {
+            self.origins.insert(name.to_owned(), flow);
+        } else {
+            self.origins.remove(name);
+        }
     }
 
     /// Settings that make an innocent program run something else.
@@ -333,4 +359,14 @@ impl<'w, 'r> Walk<'w, 'r> {
             }
         }
     }
+}
+
+/// The text between the marks that show it is code: models put them where none belong.
+fn unfenced(text: &str) -> &str {
+    let inner = || {
+        let (language, rest) = text.trim().strip_prefix("```")?.split_once('\n')?;
+        let inner = rest.strip_suffix("```")?;
+        (language.len() < 12 && !inner.contains("```")).then_some(inner)
+    };
+    inner().unwrap_or(text)
 }

@@ -1,6 +1,7 @@
 //! Programs that run what stands in their own words: sudo, xargs, find, ssh and their like.
 
-use super::command::{is_code_option, merged, option_value};
+use super::command::merged;
+use super::interpreter::{is_code_option, option_value};
 use super::{Arg, Flow, Walk};
 use crate::rules::pack::{Language, Wrapper};
 use crate::rules::{Rule, Signal};
@@ -84,7 +85,8 @@ impl<'r> Walk<'_, 'r> {
             return None;
         }
         self.findings.add(rule, self.at.clone());
-        let own: Vec<&str> = args.iter().take(args.len() - rest.len()).map(|arg| arg.text.as_str()).collect();
+        let count = if rule.id == "shell.wrapper.terminal" { args.len() } else { args.len() - rest.len() };
+        let own: Vec<&str> = args.iter().take(count).map(|arg| arg.text.as_str()).collect();
         self.subs(&self.rules.programs.of(name), &[], &own, &[]);
         if wrapper.joined {
             let own = rest.iter().rev().take_while(|arg| wrapper.trailing.contains(&arg.text)).count();
