@@ -24,6 +24,7 @@ pub(crate) struct Pack {
     pub(crate) path: Vec<Path>,
     pub(crate) host: Vec<Host>,
     pub(crate) pattern: Vec<Pattern>,
+    pub(crate) code_call: Vec<super::calls::CodeCall>,
     pub(crate) crisis: Vec<Crisis>,
     pub(crate) calm: Vec<Calm>,
     pub(crate) fold: Option<Fold>,

@@ -67,7 +67,7 @@ impl<'r> Walk<'_, 'r> {
     }
 
     /// What the shell's own commands change in what it knows.
-    fn settles(&mut self, name: &str, args: &[Arg], operands: &[&Arg]) {
+    fn settles(&mut self, name: &str, args: &[Arg], operands: &[&Arg], input: &Flow) {
         match name {
             "cd" | "pushd" => match operands.first() {
                 Some(to) if to.known => self.here = Some(self.place(&to.text)),
@@ -101,6 +101,14 @@ impl<'r> Walk<'_, 'r> {
                 }
             }
             "cp" | "mv" | "ln" | "install" | "gcp" => self.copied(operands),
+            "dd" => {
+                let target = args.iter().find_map(|arg| arg.text.strip_prefix("of=")).map(str::to_owned);
+                if let Some(target) = target {
+                    self.remember(&target, input);
+                }
+            }
+            "make" | "gmake" => self.makes(),
+            "run-parts" => self.parts(operands),
             _ => {}
         }
     }
@@ -160,7 +168,7 @@ impl<'r> Walk<'_, 'r> {
             matches!(*word, "--help" | "--dry-run" | "--dryrun" | "--dry-run=client" | "--dry-run=server")
                 || (*word == "--version" && operands.is_empty())
         };
-        self.settles(name, args, &operands);
+        self.settles(name, args, &operands, &input);
         let quiet = match interpreter {
             None | Some(Language::Sql) => words.iter().take_while(|word| **word != "--").any(asked),
             // `bash -n` reads and runs nothing.
@@ -190,7 +198,7 @@ impl<'r> Walk<'_, 'r> {
             match default {
                 Some(rule) => {
                     self.findings.add(rule, self.at.clone());
-                    self.unexpected(rule, &specs, &plain);
+                    self.unexpected(rule, &specs, &plain, &words);
                 }
                 None => self.by_verbs(head, name, &words, &plain, !specs.is_empty()),
             }
@@ -344,12 +352,16 @@ impl<'r> Walk<'_, 'r> {
     }
 
     /// A subcommand no rule knows may still say that it removes or ends something.
-    fn unexpected(&mut self, default: &Rule, specs: &[&Spec], plain: &[&str]) {
+    fn unexpected(&mut self, default: &Rule, specs: &[&Spec], plain: &[&str], words: &[&str]) {
         let takes_files = specs.iter().any(|spec| spec.closed || spec.operands != Operands::Text);
         if default.effect.class != crate::SideEffect::LocalReversible || takes_files {
             return;
         }
-        let early: Vec<&str> = plain.iter().copied().take(2).filter(|word| !word.contains("::")).collect();
+        // Behind `--` stand words of another program.
+        let own = words.iter().position(|word| *word == "--").unwrap_or(words.len());
+        let own = words.get(..own).unwrap_or_default();
+        let early = plain.iter().copied().take(2);
+        let early: Vec<&str> = early.filter(|word| !word.contains("::") && own.contains(word)).collect();
         if let Some(rule) = self.verb(&early).filter(|rule| rule.effect.class == crate::SideEffect::Critical)
         {
             self.findings.add(rule, self.at.clone());

@@ -132,4 +132,30 @@ impl Walk<'_, '_> {
             self.named.insert(target, name.to_owned());
         }
     }
+
+    /// Recipes of a makefile this text wrote.
+    pub(super) fn makes(&mut self) {
+        for name in ["Makefile", "makefile", "GNUmakefile"] {
+            let Some(held) = self.contents(name) else { continue };
+            for recipe in held.lines().filter_map(|line| line.strip_prefix('\t')) {
+                self.text(recipe.trim_start_matches(['@', '-', '+']), Flow::default());
+            }
+        }
+    }
+
+    /// Every file this text put into a directory whose files are run.
+    pub(super) fn parts(&mut self, operands: &[&Arg]) {
+        for directory in operands {
+            let within = format!("{}/", self.place(&directory.text));
+            let held: Vec<String> = self
+                .written
+                .iter()
+                .filter(|(path, _)| path.starts_with(&within))
+                .filter_map(|(_, held)| held.clone())
+                .collect();
+            for text in held {
+                self.text(&text, Flow::default());
+            }
+        }
+    }
 }
