@@ -20,7 +20,7 @@ impl<'r> Walk<'_, 'r> {
         let mut name = head.text.rsplit('/').next().unwrap_or_default().trim_end_matches(".exe").to_owned();
         if let Some(known) = self.undisguised(head) {
             name = known;
-        } else if let Some(program) = self.named.get(&self.place(&head.text)).cloned() {
+        } else if let Some(program) = self.renamed(&head.text) {
             if program.contains(' ') {
                 return self.alias(&head.text, &program, rest, input);
             }

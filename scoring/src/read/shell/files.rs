@@ -32,6 +32,9 @@ impl Walk<'_, '_> {
 
     /// What this text wrote to the file, when that is known.
     pub(super) fn contents(&self, path: &str) -> Option<String> {
+        if self.written.is_empty() {
+            return None;
+        }
         self.written.get(&self.place(path))?.clone()
     }
 
@@ -115,6 +118,14 @@ impl Walk<'_, '_> {
         let Some(located) = self.located(text) else { return nature };
         let there = path::nature(&located, self.context, self.rules);
         Nature { scratch: nature.scratch && there.scratch, secret: nature.secret || there.secret }
+    }
+
+    /// The program this text gave another name.
+    pub(super) fn renamed(&self, path: &str) -> Option<String> {
+        if self.named.is_empty() {
+            return None;
+        }
+        self.named.get(&self.place(path)).cloned()
     }
 
     /// `cp`, `mv` and `ln`: what the first file holds, or the program it is, the second now is too.

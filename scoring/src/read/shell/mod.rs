@@ -18,6 +18,8 @@ mod disguise;
 mod expand;
 mod files;
 mod interpreter;
+#[cfg(test)]
+mod second_opinion;
 mod spoken;
 mod syntax;
 mod wrapper;
