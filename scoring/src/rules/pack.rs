@@ -173,6 +173,7 @@ pub(crate) enum Signal {
     ShellSelfCall,
     CodeOpaque,
     SqlOpaque,
+    SqlEveryRow,
     CrisisLatched,
 }
 

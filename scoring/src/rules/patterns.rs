@@ -188,7 +188,7 @@ fn expression(pack: &str, id: &str, re: &str) -> Result<Regex, RuleError> {
 }
 
 impl Signal {
-    pub(super) const ALL: [Self; 47] = [
+    pub(super) const ALL: [Self; 48] = [
         Self::ToolUnknown,
         Self::ToolNameOnly,
         Self::ToolNameAndDescription,
@@ -235,6 +235,7 @@ impl Signal {
         Self::ShellSelfCall,
         Self::CodeOpaque,
         Self::SqlOpaque,
+        Self::SqlEveryRow,
         Self::CrisisLatched,
     ];
 }
