@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use herma_scoring::json::{Limits, read};
-use herma_scoring::{Assessment, Call, Context, Kind, Rules, assess};
+use herma_scoring::{Assessment, Call, Context, Kind, Rules, SideEffect, assess};
 use serde_json::{Value, json};
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| match Rules::shipped() {
@@ -32,15 +32,17 @@ fn text(data: &[u8]) -> String {
     String::from_utf8_lossy(data).into_owned()
 }
 
-/// A command, and the same with a dangerous one after it, which may not lower the risk unseen.
+/// A command, and the same with a dangerous one after it, which a person has to see.
 pub fn shell(data: &[u8]) {
     let command = text(data);
     let alone = judged("terminal", &json!({ "command": command }));
-    if command.len() > 2_048 || command.contains(['\\', '#', '<']) {
+    // What could not be read waits as it is; after a here-document or a backslash the next line is no command.
+    if alone.confidence < 0.35 || command.len() > 2_048 || command.contains(['\\', '<']) {
         return;
     }
     let both = judged("terminal", &json!({ "command": format!("{command}\nrm -rf /home/dev/projects") }));
-    assert!(both.risk_score >= alone.risk_score - 1e-9, "{} then {}", alone.risk_score, both.risk_score);
+    let waits = both.class == SideEffect::Critical || both.risk_score > 0.60 || both.confidence < 0.35;
+    assert!(waits, "{command:?}: {both:?}");
 }
 
 pub fn python(data: &[u8]) {

@@ -4,6 +4,7 @@
 
 use proptest::prelude::*;
 
+#[expect(unreachable_pub, reason = "for the fuzz targets it is a crate of its own")]
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 

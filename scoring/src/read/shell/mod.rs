@@ -201,6 +201,12 @@ impl<'w, 'r> Walk<'w, 'r> {
         };
         if sql::is_bare_statement(text) {
             sql::read(text, &self.at, self.rules, self.findings);
+            // A shell that is given a statement goes on with the next line.
+            for line in text.lines().skip(1).filter(|line| opens_like_command(line, self.rules)) {
+                self.attempt(|walk| {
+                    walk.text(line, Flow::default());
+                });
+            }
             return Flow::default();
         }
         match brush::Brush.parse(text) {
