@@ -63,6 +63,9 @@ pub(super) fn collect<'p>(packs: impl IntoIterator<Item = &'p (String, Pack, boo
         for rule in pack.program.iter().flat_map(|program| &program.rule) {
             collected.texts(&rule.id, &rule.matches, &rule.differs, &shell);
         }
+        for call in &pack.code_call {
+            collected.texts(&call.id, &call.matches, &call.differs, &code);
+        }
         for path in &pack.path {
             collected.texts(&path.id, &path.matches, &path.differs, &Sample::Path);
         }
@@ -89,6 +92,14 @@ fn shell(text: String) -> Sample {
         server: "hermes".to_owned(),
         tool: "terminal".to_owned(),
         args: json!({ "command": text }),
+    }
+}
+
+fn code(text: String) -> Sample {
+    Sample::Call {
+        server: "hermes".to_owned(),
+        tool: "execute_code".to_owned(),
+        args: json!({ "code": text }),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+pub(crate) mod calls;
 mod crisis;
 mod embedded;
 mod examples;
@@ -35,6 +36,7 @@ pub struct Rules {
     pub(crate) roles: HashMap<String, pack::Role>,
     pub(crate) dispatchers: Vec<Dispatcher>,
     pub(crate) programs: Programs,
+    pub(crate) code_calls: calls::CodeCalls,
     pub(crate) paths: Vec<PathRule>,
     pub(crate) path_stems: Stems,
     pub(crate) hosts: Vec<(Vec<String>, Rule)>,
@@ -308,6 +310,7 @@ impl Draft {
             roles: HashMap::new(),
             dispatchers: Vec::new(),
             programs: Programs::compile(&self.packs, &effects)?,
+            code_calls: calls::CodeCalls::compile(&self.packs, &effects)?,
             paths: Vec::new(),
             path_stems: Stems::default(),
             hosts: Vec::new(),

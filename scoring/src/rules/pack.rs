@@ -24,6 +24,7 @@ pub(crate) struct Pack {
     pub(crate) path: Vec<Path>,
     pub(crate) host: Vec<Host>,
     pub(crate) pattern: Vec<Pattern>,
+    pub(crate) code_call: Vec<super::calls::CodeCall>,
     pub(crate) crisis: Vec<Crisis>,
     pub(crate) calm: Vec<Calm>,
     pub(crate) fold: Option<Fold>,
@@ -153,6 +154,7 @@ pub(crate) enum Signal {
     ShellTooLarge,
     ShellDynamicWord,
     ShellDynamicCommand,
+    ShellDisguised,
     ShellUnknownProgram,
     ShellQuiet,
     ShellRemoteCode,
@@ -167,9 +169,11 @@ pub(crate) enum Signal {
     ShellDeletesScratch,
     ShellRightsMany,
     ShellPrivileged,
+    ShellPrivilegedUnknown,
     ShellSelfCall,
     CodeOpaque,
     SqlOpaque,
+    SqlEveryRow,
     CrisisLatched,
 }
 
@@ -302,6 +306,12 @@ pub(crate) struct Wrapper {
     /// Options whose value is shell text.
     #[serde(default)]
     pub(crate) script: Vec<String>,
+    /// What marks a text for the shell in its words and its input (`:!`, `shell `).
+    #[serde(default)]
+    pub(crate) escape: Vec<String>,
+    /// Options whose value is code of its own language, beside `escape`.
+    #[serde(default)]
+    pub(crate) code: Vec<String>,
     /// Every word left is joined and read as shell text (`eval`, `ssh`, `watch`).
     #[serde(default)]
     pub(crate) joined: bool,
@@ -334,12 +344,18 @@ pub(crate) struct Program {
     pub(crate) code: Vec<String>,
     #[serde(default)]
     pub(crate) language: Option<Language>,
+    /// Options that name a file whose code it runs first.
+    #[serde(default)]
+    pub(crate) loads: Vec<String>,
     /// What it writes to its output, when that matters to whoever reads it.
     #[serde(default)]
     pub(crate) gives: Option<Gives>,
     /// Its input and its arguments go over the network.
     #[serde(default)]
     pub(crate) sends: bool,
+    /// It runs what its operands hold: packages, for one.
+    #[serde(default)]
+    pub(crate) installs: bool,
     #[serde(default)]
     pub(crate) rule: Vec<ProgramRule>,
 }
@@ -368,6 +384,8 @@ pub(crate) struct ProgramRule {
     /// At least this many operands.
     #[serde(default)]
     pub(crate) operands: usize,
+    /// At most this many operands.
+    pub(crate) most: Option<usize>,
     pub(crate) effect: String,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<String>,

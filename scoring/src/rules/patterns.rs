@@ -188,7 +188,7 @@ fn expression(pack: &str, id: &str, re: &str) -> Result<Regex, RuleError> {
 }
 
 impl Signal {
-    pub(super) const ALL: [Self; 45] = [
+    pub(super) const ALL: [Self; 48] = [
         Self::ToolUnknown,
         Self::ToolNameOnly,
         Self::ToolNameAndDescription,
@@ -216,6 +216,7 @@ impl Signal {
         Self::ShellTooLarge,
         Self::ShellDynamicWord,
         Self::ShellDynamicCommand,
+        Self::ShellDisguised,
         Self::ShellUnknownProgram,
         Self::ShellQuiet,
         Self::ShellRemoteCode,
@@ -230,9 +231,11 @@ impl Signal {
         Self::ShellDeletesScratch,
         Self::ShellRightsMany,
         Self::ShellPrivileged,
+        Self::ShellPrivilegedUnknown,
         Self::ShellSelfCall,
         Self::CodeOpaque,
         Self::SqlOpaque,
+        Self::SqlEveryRow,
         Self::CrisisLatched,
     ];
 }
