@@ -114,7 +114,7 @@ fn read_leaf<'r>(
         Some(Role::Url) => {
             url::read(leaf.text, &at, rules, findings);
         }
-        Some(Role::Message | Role::Plain) | None => {}
+        Some(Role::Message | Role::Action | Role::Recipient | Role::Amount | Role::Plain) | None => {}
     }
 }
 

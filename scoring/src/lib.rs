@@ -12,6 +12,7 @@ pub mod rules;
 
 mod assess;
 mod leaves;
+mod name;
 mod read;
 mod redact;
 mod text;

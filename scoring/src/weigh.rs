@@ -137,6 +137,11 @@ impl<'r> Findings<'r> {
         }
     }
 
+    /// The least of the bounds on confidence so far.
+    pub(crate) fn certainty(&self) -> f64 {
+        self.doubts.iter().fold(1.0, |least, (_, cap, _)| cap.min(least))
+    }
+
     pub(crate) fn class(&self) -> SideEffect {
         self.class
     }

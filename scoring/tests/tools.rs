@@ -191,3 +191,54 @@ fn a_written_file_can_be_put_back() {
         assert_eq!(found.undo, Some(herma_scoring::Undo::Preimage { path: pointer }), "{tool}");
     }
 }
+
+/// Tools of servers nobody named in a rule, with the class a careful person gives them: `!` waits for a person,
+/// `.` runs, `~` people differ.
+fn unseen() -> impl Iterator<Item = [&'static str; 4]> {
+    let rows = include_str!("../../fixtures/unseen/tools.tsv").lines().filter(|line| !line.starts_with('#'));
+    rows.map(|line| {
+        let mut parts = line.splitn(4, '\t');
+        [(); 4].map(|()| parts.next().unwrap())
+    })
+}
+
+#[test]
+fn tools_nobody_named_are_judged_by_their_words() {
+    let rules = Rules::shipped().unwrap();
+    let (mut gates, mut missed, mut harmless, mut bothered) = (0, Vec::new(), 0, Vec::new());
+    let (mut all, mut confused) = (0, Vec::new());
+    for [server, tool, label, description] in unseen() {
+        let definition = Definition {
+            name: tool.to_owned(),
+            description: description.to_owned(),
+            ..Definition::default()
+        };
+        let call = Call { kind: Kind::Tool, server, tool, arguments: &Value::Null };
+        let context = Context { definition: Some(&definition), ..Context::default() };
+        let found = assess(&call, &context, &rules);
+        let waits = waits(&found);
+        let said = format!("{label} {server}/{tool}: {:?} waits {waits}", found.class);
+        if label.ends_with('!') {
+            gates += 1;
+            missed.extend((!waits).then(|| said.clone()));
+        } else if label.ends_with('.') {
+            harmless += 1;
+            bothered.extend(waits.then(|| said.clone()));
+        }
+        all += 1;
+        confused.extend((label.starts_with('A') != (found.class == SideEffect::ReadOnly)).then_some(said));
+    }
+    assert!(gates > 200 && harmless > 500);
+    assert!(missed.is_empty(), "{} of {gates} missed:\n{}", missed.len(), missed.join("\n"));
+    let share = |part: usize, all: usize| part * 1000 / all;
+    assert!(share(bothered.len(), harmless) <= 10, "{harmless} run:\n{}", bothered.join("\n"));
+    assert!(share(confused.len(), all) <= 30, "{all} tools:\n{}", confused.join("\n"));
+}
+
+fn waits(found: &herma_scoring::Assessment) -> bool {
+    found.crisis_sensitive
+        || found.class == SideEffect::Critical
+        || found.risk_score > 0.60
+        || (found.risk_score >= 0.25 && found.confidence < 0.60)
+        || found.confidence < 0.35
+}

@@ -47,6 +47,9 @@ pub(super) fn collect<'p>(packs: impl IntoIterator<Item = &'p (String, Pack, boo
         for tool in &pack.dispatcher {
             collected.rule(&tool.id, calls(&tool.matches), calls(&tool.differs));
         }
+        for fields in &pack.fields {
+            collected.rule(&fields.id, calls(&fields.matches), calls(&fields.differs));
+        }
         for word in pack.verb.iter().chain(&pack.noun) {
             collected.texts(&word.id, &word.matches, &word.differs, &|text| Sample::Call {
                 server: "example".to_owned(),

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -10,11 +9,14 @@ mod crisis;
 mod embedded;
 mod examples;
 pub(crate) mod glob;
+mod lexicon;
 pub(crate) mod pack;
 mod patterns;
 mod programs;
 
 pub(crate) use crisis::{CalmRule, CrisisRules};
+use lexicon::Lexicon;
+pub(crate) use lexicon::Spoken;
 use pack::Pack;
 pub(crate) use pack::{Effect, Model, Signal};
 pub(crate) use patterns::Patterns;
@@ -25,13 +27,7 @@ pub struct Rules {
     digest: String,
     pub(crate) model: Model,
     pub(crate) tools: Tools,
-    pub(crate) verbs: HashMap<String, Arc<Rule>>,
-    pub(crate) weak_verbs: HashMap<String, Arc<Rule>>,
-    /// Weak verbs only where a word follows: `log_visit`, but not `git_log`.
-    pub(crate) leading_verbs: HashMap<String, Arc<Rule>>,
-    pub(crate) nouns: HashMap<String, Arc<Rule>>,
-    /// Nouns that say what the tool is for, whatever its verb.
-    pub(crate) telling_nouns: HashMap<String, Arc<Rule>>,
+    pub(crate) lexicon: Lexicon,
     pub(crate) roles: HashMap<String, pack::Role>,
     pub(crate) dispatchers: Vec<Dispatcher>,
     pub(crate) programs: Programs,
@@ -300,11 +296,7 @@ impl Draft {
         let mut rules = Rules {
             digest,
             tools: Tools::default(),
-            verbs: HashMap::new(),
-            weak_verbs: HashMap::new(),
-            leading_verbs: HashMap::new(),
-            nouns: HashMap::new(),
-            telling_nouns: HashMap::new(),
+            lexicon: Lexicon::default(),
             roles: HashMap::new(),
             dispatchers: Vec::new(),
             programs: Programs::compile(&self.packs, &effects)?,
@@ -347,21 +339,7 @@ impl Rules {
                 spec: tool.clone(),
             });
         }
-        for (words, is_verb) in [(&pack.verb, true), (&pack.noun, false)] {
-            for word in words {
-                let rule = Arc::new(effects.rule(name, &word.id, &word.reason, &word.effect)?);
-                let index = match (is_verb, word.weak, word.leading, word.telling) {
-                    (true, _, true, _) => &mut self.leading_verbs,
-                    (true, false, ..) => &mut self.verbs,
-                    (true, true, ..) => &mut self.weak_verbs,
-                    (false, .., false) => &mut self.nouns,
-                    (false, .., true) => &mut self.telling_nouns,
-                };
-                for text in &word.words {
-                    index.entry(text.clone()).or_insert_with(|| Arc::clone(&rule));
-                }
-            }
-        }
+        self.lexicon.lay(name, pack, effects)?;
         for (role, names) in &pack.roles {
             self.roles.extend(names.iter().map(|name| (name.clone(), *role)));
         }

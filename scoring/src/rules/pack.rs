@@ -16,6 +16,7 @@ pub(crate) struct Pack {
     pub(crate) tool: Vec<Tool>,
     pub(crate) verb: Vec<Word>,
     pub(crate) noun: Vec<Word>,
+    pub(crate) fields: Vec<Fields>,
     pub(crate) roles: BTreeMap<Role, Vec<String>>,
     pub(crate) dispatcher: Vec<Dispatcher>,
     pub(crate) shell_verb: Vec<Word>,
@@ -132,10 +133,9 @@ pub(crate) enum Signal {
     ToolSourcesDisagree,
     ToolDefinitionChanged,
     ToolArgumentMissing,
-    ToolTakesOrders,
-    ToolWritesArgument,
     AttachedFile,
     HintDestructive,
+    HintOverwrites,
     HintWrites,
     HintTrustedRead,
     Resource,
@@ -231,6 +231,12 @@ pub(crate) enum Role {
     Path,
     Url,
     Message,
+    /// Says what is to be done: `action`, `method`.
+    Action,
+    /// Who gets what is sent.
+    Recipient,
+    /// How much money moves.
+    Amount,
     /// A name, an id, a flag: nothing to read.
     Plain,
 }
@@ -251,10 +257,37 @@ pub(crate) struct Word {
     /// A noun that speaks whatever the verb is.
     #[serde(default)]
     pub(crate) telling: bool,
+    /// It says that something is done and not what; an action argument knows better.
+    #[serde(default)]
+    pub(crate) vague: bool,
+    /// It speaks only where one of these words is in the name too.
+    #[serde(default)]
+    pub(crate) with: Vec<String>,
+    /// It is silent where one of these words is in the name too.
+    #[serde(default)]
+    pub(crate) unless: Vec<String>,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<String>,
     #[serde(default, rename = "not_match")]
     pub(crate) differs: Vec<String>,
+}
+
+/// Fields of a tool, in its schema or in a call, that say together what it is for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fields {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    /// One field of every list must be there.
+    pub(crate) all: Vec<Vec<String>>,
+    /// It speaks of tools whose names say that they only read, too.
+    #[serde(default)]
+    pub(crate) reads: bool,
+    pub(crate) effect: String,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<Example>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<Example>,
 }
 
 /// A tool that runs another tool named in its arguments.
@@ -475,6 +508,10 @@ pub(crate) enum Scope {
     Sql,
     Code,
     Message,
+    /// What a tool's description owns up to, whatever its name says.
+    Description,
+    /// The same, for tools whose names say that they act.
+    DescribedAct,
     /// Words that make an unreadable shell text dangerous.
     Shell,
 }

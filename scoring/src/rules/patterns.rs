@@ -188,17 +188,16 @@ fn expression(pack: &str, id: &str, re: &str) -> Result<Regex, RuleError> {
 }
 
 impl Signal {
-    pub(super) const ALL: [Self; 45] = [
+    pub(super) const ALL: [Self; 44] = [
         Self::ToolUnknown,
         Self::ToolNameOnly,
         Self::ToolNameAndDescription,
         Self::ToolSourcesDisagree,
         Self::ToolDefinitionChanged,
         Self::ToolArgumentMissing,
-        Self::ToolTakesOrders,
-        Self::ToolWritesArgument,
         Self::AttachedFile,
         Self::HintDestructive,
+        Self::HintOverwrites,
         Self::HintWrites,
         Self::HintTrustedRead,
         Self::Resource,
