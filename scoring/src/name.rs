@@ -65,7 +65,12 @@ pub(crate) fn guess<'r>(
     let looks = rule.effect.class == SideEffect::ReadOnly
         && words.first().is_some_and(|word| rules.lexicon.looks(word));
     let mut last: Option<&str> = None;
-    for noun in rules.lexicon.nouns(&words, acts).filter(|noun| !(noun.telling && looks)) {
+    // What a description says is done to, before it says where and for whom.
+    let object = opening.iter().position(|word| PLACES.contains(&word.as_str())).unwrap_or(opening.len());
+    let object = opening.get(..object.min(6)).unwrap_or_default();
+    let told = rules.lexicon.nouns(object, false).filter(|noun| acts && !noun.telling);
+    let spoken = rules.lexicon.nouns(&words, acts).chain(told);
+    for noun in spoken.filter(|noun| !(noun.telling && looks)) {
         if last != Some(noun.rule.id.as_str()) {
             findings.add(&noun.rule, Place::default());
         }
@@ -129,6 +134,9 @@ fn opening(definition: &Definition) -> Vec<String> {
     }
     words
 }
+
+/// After these, a description says where, for whom or how.
+const PLACES: [&str; 10] = ["in", "for", "from", "on", "by", "with", "at", "using", "into", "within"];
 
 fn joins(word: &str) -> bool {
     matches!(word, "and" | "or")
