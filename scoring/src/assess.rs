@@ -18,7 +18,7 @@ pub(crate) const SCANNED: usize = 64 << 10;
 /// Never fails: what cannot be read lowers `confidence` or raises `risk_score`. Cost is linear in the size of
 /// the arguments and bounded: 64 KiB of text per call, heads and tails beyond.
 pub fn assess(call: &Call<'_>, context: &Context<'_>, rules: &Rules) -> Assessment {
-    survey(call, context, rules).settle()
+    Assessment { pack_digest: rules.digest().to_owned(), ..survey(call, context, rules).settle() }
 }
 
 /// Everything found in a call, before it is weighed.

@@ -23,4 +23,4 @@ pub use assess::assess;
 pub use assessment::{Assessment, Reason, Reversibility, SideEffect, Undo};
 pub use call::{Call, Context, Definition, Hints, Kind};
 pub use redact::{redact, redact_json};
-pub use rules::{RuleError, Rules};
+pub use rules::{RuleError, Rules, Source};

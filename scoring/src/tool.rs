@@ -103,6 +103,9 @@ pub(crate) fn know<'r>(
                 findings.doubt(&entry.rule, entry.certainty, Place::default());
             }
             findings.undo.clone_from(&entry.spec.undo);
+            if entry.unsigned {
+                beside(server, tool, arguments, context, rules, findings);
+            }
             entry.rule.effect.class
         }
         None => {
@@ -112,6 +115,26 @@ pub(crate) fn know<'r>(
     };
     hints(class, entry.is_some(), context, rules, findings);
     Known { entry }
+}
+
+/// What everybody else says of a tool that an unsigned pack speaks for, where it is graver.
+fn beside<'r>(
+    server: &str,
+    tool: &str,
+    arguments: &Value,
+    context: &Context<'_>,
+    rules: &'r Rules,
+    findings: &mut Findings<'r>,
+) {
+    let mut others = Findings::new(&rules.model);
+    let known = rules.tools.of(tool).into_iter().filter(|entry| !entry.unsigned);
+    match known.into_iter().find(|entry| takes(&entry.spec, server, arguments)) {
+        Some(entry) => others.add(&entry.rule, Place::default()),
+        None => name::guess(server, tool, arguments, context, rules, &mut others),
+    }
+    if others.gravest().0 > findings.gravest().0 {
+        findings.absorb(others);
+    }
 }
 
 fn takes(spec: &pack::Tool, server: &str, arguments: &Value) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::rules::{Model, Rule};
+use crate::rules::{Effect, Model, Rule};
 use crate::{Assessment, Reason, Reversibility, SideEffect, Undo};
 
 /// Where a rule matched: JSON pointer of the argument and byte range in its text.
@@ -65,6 +65,26 @@ impl Factor {
     }
 }
 
+/// What holds a call for a person whatever else is said of it, in rising order.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub(crate) struct Gravity {
+    crisis: bool,
+    critical: bool,
+    floor: f64,
+}
+
+impl Gravity {
+    pub(crate) const NONE: Self = Self { crisis: false, critical: false, floor: 0.0 };
+
+    pub(crate) fn of(effect: &Effect) -> Self {
+        Self { crisis: effect.crisis, critical: effect.class == SideEffect::Critical, floor: effect.floor }
+    }
+
+    pub(crate) fn crisis(self) -> bool {
+        self.crisis
+    }
+}
+
 #[derive(Debug)]
 struct Finding<'r> {
     rule: &'r Rule,
@@ -124,6 +144,23 @@ impl<'r> Findings<'r> {
         self.class == SideEffect::Critical
             || self.crisis.is_some()
             || self.found.iter().any(|finding| finding.rule.effect.floor > 0.0)
+    }
+
+    /// The gravest finding, and its rule.
+    pub(crate) fn gravest(&self) -> (Gravity, String) {
+        let mut gravest = (Gravity::NONE, String::new());
+        for finding in &self.found {
+            let gravity = Gravity::of(&finding.rule.effect);
+            if gravity > gravest.0 {
+                gravest = (gravity, finding.rule.id.clone());
+            }
+        }
+        if let Some((rule, _)) = &self.crisis
+            && !gravest.0.crisis
+        {
+            gravest = (Gravity { crisis: true, ..gravest.0 }, rule.id.clone());
+        }
+        gravest
     }
 
     /// Adds everything found elsewhere.
@@ -211,7 +248,9 @@ impl<'r> Findings<'r> {
                 let effect = &finding.rule.effect;
                 effect.floor > 0.0 || effect.breadth > 0.0
             });
+        // On a critical call and on one that nobody understands there is no room for taste.
         let band = &self.model.contested;
+        let decisive = decisive || self.class == SideEffect::Critical || confidence < band.confidence;
         Assessment {
             contested: !decisive && (band.from..=band.to).contains(&risk),
             class: self.class,
@@ -222,6 +261,7 @@ impl<'r> Findings<'r> {
             crisis_sensitive: self.crisis.is_some(),
             reasons,
             undo: self.undo,
+            pack_digest: String::new(),
         }
     }
 

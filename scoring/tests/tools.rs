@@ -164,25 +164,6 @@ fn a_servers_praise_of_itself_lowers_nothing() {
 }
 
 #[test]
-fn an_operators_pack_is_asked_first() {
-    let pack = r#"
-        [[tool]]
-        id = "ours.deploy"
-        reason = "Our deploy tool only stages"
-        servers = ["ours"]
-        tools = ["deploy"]
-        effect = "local"
-        match = [{ server = "ours", tool = "deploy" }]
-    "#;
-    let rules = Rules::with_packs([("ours.toml", pack)]).unwrap();
-    assert_eq!(judged(&rules, "ours", "deploy", &json!({})).class, SideEffect::LocalReversible);
-    assert_eq!(judged(&rules, "theirs", "deploy", &json!({})).class, SideEffect::Critical);
-    assert_ne!(rules.digest(), Rules::shipped().unwrap().digest());
-    let wrong = Rules::with_packs([("ours.toml", "[[tool]]\nnonsense = 1")]).unwrap_err();
-    assert_eq!(wrong.pack, "ours.toml");
-}
-
-#[test]
 fn a_written_file_can_be_put_back() {
     let rules = Rules::shipped().unwrap();
     for (tool, argument) in [("write_file", "path"), ("edit_file", "path")] {

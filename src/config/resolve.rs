@@ -238,6 +238,7 @@ impl Reader<'_> {
             revision: Digest::of(format!("{policy:?}{typed_rules:?}").as_bytes()).short(),
             mode: policy.mode,
             observe_also: policy.observe_also,
+            profile: policy.profile,
             thresholds,
             rules: resolved,
             in_band: policy.in_band,
@@ -261,6 +262,9 @@ impl Reader<'_> {
             .map_err(wrong)?;
         for (pointer, pattern) in &typed.arguments {
             matcher = matcher.argument(pointer, pattern).map_err(wrong)?;
+        }
+        for (pointer, limit) in &typed.above {
+            matcher = matcher.above(pointer, *limit).map_err(wrong)?;
         }
         let reason =
             if typed.reason.is_empty() { format!("rule {}", typed.id) } else { typed.reason.clone() };

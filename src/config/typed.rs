@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Denial;
-use crate::policy::{Mode, Route, Watched};
+use crate::policy::{Mode, Profile, Route, Watched};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -63,6 +63,7 @@ pub(super) struct Agent {
 pub(super) struct Policy {
     pub(super) mode: Mode,
     pub(super) observe_also: Vec<Watched>,
+    pub(super) profile: Profile,
     pub(super) execute_below: Option<f64>,
     pub(super) gate_above: Option<f64>,
     pub(super) weak_confidence: Option<f64>,
@@ -84,6 +85,9 @@ pub(super) struct Rule {
     pub(super) session: Option<String>,
     #[serde(default)]
     pub(super) arguments: BTreeMap<String, String>,
+    /// JSON pointers and the numbers that what is there must be above.
+    #[serde(default)]
+    pub(super) above: BTreeMap<String, f64>,
     pub(super) route: Route,
     #[serde(default)]
     pub(super) reason: String,

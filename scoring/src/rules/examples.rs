@@ -15,8 +15,18 @@ pub(crate) struct Example {
     expected: bool,
 }
 
+impl Example {
+    pub(super) fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    pub(super) fn sample(&self) -> &Sample {
+        &self.sample
+    }
+}
+
 #[derive(Debug, Clone)]
-enum Sample {
+pub(super) enum Sample {
     Call {
         server: String,
         tool: String,

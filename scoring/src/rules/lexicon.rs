@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::pack::Pack;
-use super::{Effects, Rule, RuleError};
+use super::{Effect, Effects, Rule, RuleError};
 use crate::SideEffect;
 
 /// What words say of tools no pack knows.
@@ -168,6 +168,13 @@ impl Lexicon {
         });
         let verb = harmless.unwrap_or(verb);
         Some(Spoken { rule: &verb.rule, weak: false, vague: verb.vague })
+    }
+
+    /// The effect of a rule for verbs.
+    pub(super) fn effect(&self, id: &str) -> Option<&Effect> {
+        let verbs = self.verbs.values().flatten().map(|verb| &verb.rule);
+        let mut rules = verbs.chain(self.weak.values()).chain(self.leading.values());
+        rules.find(|rule| rule.id == id).map(|rule| &rule.effect)
     }
 
     fn destroys(&self, word: &str) -> bool {
