@@ -8,7 +8,7 @@ use crate::rules::pack::Role;
 use crate::rules::{Rules, Signal};
 use crate::tool::{self, Known};
 use crate::weigh::{Findings, Place};
-use crate::{Assessment, Call, Context, Kind, SideEffect, crisis};
+use crate::{Assessment, Call, Context, Kind, SideEffect, crisis, parties};
 
 /// Bytes of argument text scanned per call; beyond it only heads and tails are read.
 pub(crate) const SCANNED: usize = 64 << 10;
@@ -56,6 +56,9 @@ fn survey_tool<'r>(call: &Call<'_>, context: &Context<'_>, rules: &'r Rules, fin
     let dispatched = inner.tool != call.tool && !call.tool.ends_with(&*inner.tool);
     let around = &Context { definition: context.definition.filter(|_| !dispatched), ..*context };
     let known = tool::know(inner.server, &inner.tool, arguments, around, rules, findings);
+    if findings.class() > SideEffect::LocalReversible {
+        parties::read(arguments, &inner.pointer, context, rules, findings);
+    }
     let (leaves, complete) = leaves(arguments, &inner.pointer);
     let acts = findings.class();
     let mut decided = false;

@@ -1,7 +1,5 @@
 //! What packs of the operator may do, and what only a trusted one may.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
 use herma_scoring::{Assessment, Call, Context, Kind, Rules, SideEffect, Source, assess};
 use serde_json::{Value, json};
 

@@ -223,3 +223,75 @@ fn waits(found: &herma_scoring::Assessment) -> bool {
         || (found.risk_score >= 0.25 && found.confidence < 0.60)
         || found.confidence < 0.35
 }
+
+#[test]
+fn one_letter_to_many_people_waits_and_one_to_a_colleague_does_not() {
+    let rules = Rules::shipped().unwrap();
+    let judged = |arguments: &Value| judged(&rules, "gmail", "send_email", arguments);
+    let many: Vec<String> = (0..10).map(|index| format!("p{index}@example.org")).collect();
+    for arguments in [
+        json!({"to": many, "body": "hi"}),
+        json!({"to": many.join("; "), "body": "hi"}),
+        json!({"to": "ada@example.org", "cc": "all@example.org", "body": "hi"}),
+        json!({"to": [{"email": "everyone@example.org"}], "body": "hi"}),
+        json!({"to": "ada@example.org", "body": "@channel read this"}),
+    ] {
+        let found = judged(&arguments);
+        assert!(waits(&found) && !found.contested, "{arguments}: {found:?}");
+    }
+    for to in [
+        json!("ada@example.org"),
+        json!(["ada@example.org", "bob@example.org"]),
+        json!("hallall@example.org"),
+    ] {
+        assert!(!waits(&judged(&json!({"to": to, "body": "see you at five"}))), "{to}");
+    }
+}
+
+#[test]
+fn a_letter_to_a_domain_nobody_named_waits_once_the_known_ones_are_given() {
+    let rules = Rules::shipped().unwrap();
+    let known = ["example.org".to_owned()];
+    let judged = |to: &str, known_recipients: Option<&[String]>| {
+        let arguments = json!({"to": to, "body": "see you at five"});
+        let call = Call { kind: Kind::Tool, server: "gmail", tool: "send_email", arguments: &arguments };
+        waits(&assess(&call, &Context { known_recipients, ..Context::default() }, &rules))
+    };
+    assert!(judged("eve@evil.example", Some(&known)));
+    assert!(!judged("eve@evil.example", None) && !judged("ada@example.org", Some(&known)));
+}
+
+#[test]
+fn money_waits_by_its_amount_where_the_name_says_nothing() {
+    let rules = Rules::shipped().unwrap();
+    let judged = |arguments: &Value| waits(&judged(&rules, "x", "update_entry", arguments));
+    assert!(judged(&json!({"amount": 1000})) && judged(&json!({"amount": "12,500.00 EUR"})));
+    assert!(judged(&json!({"amount": 5, "iban": "DE89370400440532013000"})));
+    assert!(!judged(&json!({"amount": 12})) && !judged(&json!({"note": "1000"})));
+}
+
+#[test]
+fn an_action_argument_says_what_a_vague_tool_does() {
+    let rules = Rules::shipped().unwrap();
+    let class = |tool: &str, arguments: Value| judged(&rules, "x", tool, &arguments).class;
+    assert_eq!(class("manage_issues", json!({"action": "list"})), SideEffect::ReadOnly);
+    assert_eq!(class("manage_issues", json!({"action": "delete", "id": 1})), SideEffect::Critical);
+    assert_eq!(class("issues", json!({"operation": "create"})), SideEffect::External);
+    assert_eq!(class("api_request", json!({"method": "GET", "path": "/x"})), SideEffect::ReadOnly);
+    assert_eq!(class("api_request", json!({"method": "DELETE", "path": "/x"})), SideEffect::Critical);
+    assert_eq!(class("api_request", json!({"method": "POST", "path": "/x"})), SideEffect::External);
+    assert_eq!(class("delete_things", json!({"action": "list"})), SideEffect::Critical);
+}
+
+#[test]
+fn a_schema_says_what_a_name_does_not() {
+    let rules = Rules::shipped().unwrap();
+    let class = |schema: Value| {
+        let definition = Definition { input_schema: schema, ..Definition::default() };
+        let call = Call { kind: Kind::Tool, server: "x", tool: "update_entry", arguments: &Value::Null };
+        assess(&call, &Context { definition: Some(&definition), ..Context::default() }, &rules).class
+    };
+    assert_eq!(class(json!({"properties": {"title": {}}})), SideEffect::External);
+    assert_eq!(class(json!({"properties": {"amount": {}, "iban": {}}})), SideEffect::Critical);
+    assert_eq!(class(json!({"properties": {"new_password": {}}})), SideEffect::Critical);
+}

@@ -20,6 +20,8 @@ pub(super) struct File {
     pub(super) rule: Vec<Spanned<Rule>>,
     /// Files or directories with rule packs, relative to this file.
     pub(super) rule_packs: Vec<Spanned<PathBuf>>,
+    /// Public keys whose signature lets a pack lower what the shipped ones hold.
+    pub(super) trusted_packs: Vec<Spanned<String>>,
     pub(super) holds: Holds,
     pub(super) limits: Limits,
 }
@@ -64,6 +66,7 @@ pub(super) struct Policy {
     pub(super) mode: Mode,
     pub(super) observe_also: Vec<Watched>,
     pub(super) profile: Profile,
+    pub(super) known_recipients: Option<Vec<String>>,
     pub(super) execute_below: Option<f64>,
     pub(super) gate_above: Option<f64>,
     pub(super) weak_confidence: Option<f64>,

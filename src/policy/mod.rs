@@ -115,6 +115,8 @@ pub struct Policy {
     pub profile: Profile,
     pub thresholds: Thresholds,
     pub rules: Vec<Rule>,
+    /// Addresses and domains that messages are expected to go to; others raise the risk of a message.
+    pub known_recipients: Option<Vec<String>>,
     /// Classes whose confirmation may travel through the agent's own client (MCP elicitation).
     pub in_band: Vec<SideEffect>,
 }

@@ -14,14 +14,16 @@ mod lexicon;
 pub(crate) mod pack;
 mod patterns;
 mod programs;
+mod reference;
 
 pub(crate) use crisis::{CalmRule, CrisisRules};
 use lexicon::Lexicon;
 pub(crate) use lexicon::Spoken;
 use pack::Pack;
-pub(crate) use pack::{Effect, Model, Signal};
+pub(crate) use pack::{Effect, Model, Parties, Signal};
 pub(crate) use patterns::Patterns;
 pub(crate) use programs::{Programs, Spec, option_in};
+pub use reference::reference;
 
 /// Compiled rules: the shipped packs and whatever the operator lays over them.
 pub struct Rules {

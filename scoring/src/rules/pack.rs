@@ -93,6 +93,17 @@ pub(crate) struct Model {
     pub(crate) irreversibility: Irreversibility,
     pub(crate) confidence: Confidence,
     pub(crate) contested: Band,
+    pub(crate) parties: Parties,
+}
+
+/// When recipients are many, and money much.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Parties {
+    pub(crate) many: usize,
+    pub(crate) large: f64,
+    /// Names that stand for more people than one.
+    pub(crate) crowds: Vec<String>,
 }
 
 /// Risk at which operators differ, both ends included, and the confidence it takes to have an opinion.
@@ -160,6 +171,9 @@ pub(crate) enum Signal {
     ToolDefinitionChanged,
     ToolArgumentMissing,
     AttachedFile,
+    RecipientsMany,
+    RecipientUnknown,
+    AmountLarge,
     HintDestructive,
     HintOverwrites,
     HintWrites,

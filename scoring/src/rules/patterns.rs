@@ -188,7 +188,7 @@ fn expression(pack: &str, id: &str, re: &str) -> Result<Regex, RuleError> {
 }
 
 impl Signal {
-    pub(super) const ALL: [Self; 44] = [
+    pub(super) const ALL: [Self; 47] = [
         Self::ToolUnknown,
         Self::ToolNameOnly,
         Self::ToolNameAndDescription,
@@ -196,6 +196,9 @@ impl Signal {
         Self::ToolDefinitionChanged,
         Self::ToolArgumentMissing,
         Self::AttachedFile,
+        Self::RecipientsMany,
+        Self::RecipientUnknown,
+        Self::AmountLarge,
         Self::HintDestructive,
         Self::HintOverwrites,
         Self::HintWrites,
