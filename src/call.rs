@@ -76,6 +76,12 @@ pub struct Call {
 #[serde(transparent)]
 pub struct CallId(Arc<str>);
 
+impl From<CallId> for Arc<str> {
+    fn from(id: CallId) -> Self {
+        id.0
+    }
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

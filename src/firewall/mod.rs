@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::call::{Call, CallIds, Origin};
 use crate::gate::{Answer, Claim, Gate, GateError, Shown, Stay, Verdict};
-use crate::ledger::{Entry, Ledger, LedgerError, Step};
+use crate::ledger::{Entry, Ledger, LedgerError, Step, Waiting};
 use crate::policy::{Policy, Route, Ruling, Subject};
 use crate::review::Reviews;
 use arc_swap::ArcSwap;
@@ -114,7 +114,7 @@ impl Firewall {
         let assessment = self.assess(&call, session)?;
         let grant = check(&call);
         let ruling = route(&policy, &call, &assessment, &grant);
-        self.record_routed(&call, &assessment, &ruling, &policy)?;
+        let routed = self.record_routed(&call, &assessment, &ruling, &policy)?;
         let claim = match ruling.route {
             Route::Execute | Route::Review => None,
             Route::Block => return Err(Refusal::Blocked { rule: ruling.rule, why: ruling.why }),
@@ -123,7 +123,9 @@ impl Firewall {
                 Passage::Answered(answer) => return Ok(Admission::Answered(answer)),
             },
         };
-        self.permit(call, assessment, ruling, claim).await.map(|permit| Admission::Permit(Box::new(permit)))
+        self.permit(call, assessment, ruling, routed, claim)
+            .await
+            .map(|permit| Admission::Permit(Box::new(permit)))
     }
 
     /// A rule that panics judges nothing: the call does not run.
@@ -211,6 +213,7 @@ impl Firewall {
         call: Call,
         assessment: Assessment,
         ruling: Ruling,
+        routed: Waiting,
         claim: Option<Claim>,
     ) -> Result<Permit, Refusal> {
         let review = match (ruling.route, &assessment.undo) {
@@ -221,7 +224,7 @@ impl Firewall {
         };
         if assessment.class > SideEffect::ReadOnly || claim.is_some() {
             let entry = Entry::new(now(), Step::Forwarded)
-                .of(call.id.to_string())
+                .of(call.id.clone())
                 .with("hold", claim.as_ref().map(Claim::hold_id))
                 .with("review", review.as_deref());
             if let Err(error) = self.ledger.record_durable(entry).await {
@@ -231,7 +234,7 @@ impl Firewall {
                 return Err(error.into());
             }
         }
-        Ok(Permit::mint(Arc::clone(self), call, claim))
+        Ok(Permit::mint(Arc::clone(self), call, routed, claim))
     }
 
     fn record_routed(
@@ -240,7 +243,7 @@ impl Firewall {
         assessment: &Assessment,
         ruling: &Ruling,
         policy: &Policy,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Waiting, LedgerError> {
         let routed = trace::routed(now(), call, assessment, ruling, policy, &self.salt);
         self.ledger.record(routed)
     }

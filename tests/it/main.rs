@@ -22,6 +22,7 @@ mod packages;
 mod pipe;
 mod policy;
 mod servers;
+mod tls;
 mod transparency;
 mod watch;
 mod wire;

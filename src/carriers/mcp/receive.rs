@@ -3,12 +3,10 @@
 use bytes::Bytes;
 use herma_scoring::Kind;
 use herma_scoring::json::{JsonError, Limits};
-use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::era::Declared;
-use super::frame::{FrameError, part};
+use super::frame::{CallFrame, FrameError, part};
 use crate::call::{Call, Origin};
 use crate::firewall::Firewall;
 
@@ -17,7 +15,6 @@ use crate::firewall::Firewall;
 pub struct Received {
     pub call: Call,
     pub declared: Declared,
-    /// The bytes of `params._meta.progressToken`.
     pub progress_token: Option<Bytes>,
     pub request_state: Option<String>,
 }
@@ -49,31 +46,26 @@ pub enum ReceiveError {
 pub fn receive(
     firewall: &Firewall,
     origin: Origin,
-    kind: Kind,
-    frame: Bytes,
+    call: CallFrame,
     limit: usize,
 ) -> Result<Received, ReceiveError> {
+    let CallFrame { kind, frame, arguments: raw_arguments, progress_token, .. } = call;
     let limits = Limits { size: limit, ..Limits::default() };
     let mut whole = herma_scoring::json::read(&frame, &limits)?;
     let params = whole.get_mut("params").map(Value::take).unwrap_or_default();
     if let Some(name) = look_alike(&params) {
         return Err(FrameError::LookAlike(name).into());
     }
-    if params.pointer("/_meta/tenuo").is_some() {
+    if params.get("_meta").and_then(|meta| meta.get("tenuo")).is_some() {
         return Err(ReceiveError::Warrant);
     }
     let declared = Declared::read(&params);
-    let members = find::<RawParams<RawMembers<'_>>>(&frame).params;
-    let progress_token = members.as_ref().and_then(|members| members.progress_token(&frame));
     let request_state = params.get("requestState").and_then(Value::as_str).map(str::to_owned);
     let tool = name(kind, &params)?;
     let (arguments, raw_arguments) = match kind {
-        Kind::Tool | Kind::Prompt => {
-            let arguments = members.and_then(|members| members.arguments);
-            (take(params, "arguments"), part(&frame, arguments))
-        }
+        Kind::Tool | Kind::Prompt => (take(params, "arguments"), raw_arguments),
         Kind::Resource | Kind::Sampling | Kind::Elicitation => {
-            (params, part(&frame, find::<RawParams<&RawValue>>(&frame).params))
+            (params, part(&frame, super::frame::params(&frame)))
         }
     };
     let definition = match kind {
@@ -109,41 +101,4 @@ fn look_alike(params: &Value) -> Option<String> {
         let near = DECIDING.iter().any(|name| key != name && key.eq_ignore_ascii_case(name));
         near.then(|| key.chars().take(32).collect())
     })
-}
-
-/// Where the parts of `params` lie in the frame.
-#[derive(Deserialize)]
-struct RawParams<T> {
-    params: Option<T>,
-}
-
-impl<T> Default for RawParams<T> {
-    fn default() -> Self {
-        Self { params: None }
-    }
-}
-
-#[derive(Deserialize)]
-struct RawMembers<'a> {
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, rename = "_meta")]
-    meta: Option<&'a RawValue>,
-}
-
-impl RawMembers<'_> {
-    fn progress_token(&self, frame: &Bytes) -> Option<Bytes> {
-        #[derive(Deserialize)]
-        struct Meta<'a> {
-            #[serde(borrow, rename = "progressToken")]
-            progress_token: &'a RawValue,
-        }
-        let meta: Meta<'_> = serde_json::from_str(self.meta?.get()).ok()?;
-        Some(part(frame, Some(meta.progress_token)))
-    }
-}
-
-/// The frame has been read strictly before, so what does not fit here is simply not there.
-fn find<'a, T: Deserialize<'a> + Default>(frame: &'a [u8]) -> T {
-    serde_json::from_slice(frame).unwrap_or_default()
 }

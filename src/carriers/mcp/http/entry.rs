@@ -8,7 +8,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::super::answer::{self, code};
-use super::super::frame::name_of;
+use super::super::frame::{CallFrame, name_of};
 use super::super::receive::ReceiveError;
 use super::reply::{Reply, json, plain};
 use super::{Agents, Asked};
@@ -93,10 +93,9 @@ impl Agents {
         &self,
         asked: &Asked,
         session: &Session,
-        kind: Kind,
-        id: &[u8],
-        body: &[u8],
+        call: &CallFrame,
     ) -> Result<(), Response<Reply>> {
+        let CallFrame { kind, ref frame, ref id, .. } = *call;
         let refuse = |error: ReceiveError, code| {
             self.door.firewall.record_refused(&session.origin(), name_of(kind), &error.to_string());
             Err(json(StatusCode::BAD_REQUEST, answer::error(id, code, &error.to_string())))
@@ -112,7 +111,7 @@ impl Agents {
             // Reading a long body once more is only for those who send the header.
             let body = match header {
                 METHOD => name_of(kind).to_owned(),
-                _ => named(kind, body).unwrap_or_default(),
+                _ => named(kind, frame).unwrap_or_default(),
             };
             if said.as_deref() != Some(&body) || values.next().is_some() {
                 let said = said.unwrap_or_else(|| "something unreadable".into());

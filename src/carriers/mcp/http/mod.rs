@@ -180,21 +180,19 @@ impl Agents {
         let session = self.session(asked.session_id.as_deref(), &asked.principal, route);
         let learns = match Frame::read(&body) {
             Err(error) => return self.refuse(&session, &error),
-            Ok(Frame::Call { kind, id }) => {
+            Ok(Frame::Call(called)) => {
                 if let Back::Process(bridge) = &route.upstream
                     && let Err(refused) = bridge.check(asked.caller(), &body)
                 {
-                    return refused.response(id.map(|id| id.get().as_bytes()).unwrap_or_default());
+                    return refused.response(called.id.map(|id| id.get().as_bytes()).unwrap_or_default());
                 }
-                let id = id.map(|id| body.slice_ref(id.get().as_bytes())).unwrap_or_default();
-                return self.call(asked, session, kind, id, body).await;
+                let call = called.keep(&body);
+                return self.call(asked, session, call).await;
             }
-            Ok(Frame::Other { method, id, params }) => {
-                self.door.overhear(&session, &method, params);
+            Ok(Frame::Other { method, id }) => {
+                self.door.overhear(&session, &method, &body);
                 let id = id.map(|id| id.get().as_bytes()).unwrap_or_default();
-                if let Some(answer) =
-                    self.door.tasks.answer(&session, &method, params.map(|raw| raw.get()), id)
-                {
+                if let Some(answer) = self.door.tasks.answer(&session, &method, &body, id) {
                     return json(StatusCode::OK, answer);
                 }
                 method == "tools/list"
