@@ -8,6 +8,7 @@ pub mod assessment;
 pub mod call;
 pub mod crisis;
 pub mod json;
+pub mod rows;
 pub mod rules;
 
 mod assess;

@@ -157,13 +157,13 @@ fn fields<'r>(
 ) {
     let given = arguments.as_object();
     let listed = definition.and_then(|definition| definition.input_schema.get("properties")?.as_object());
-    let has = |name: &String| {
+    let has = |name: &String, given_only: bool| {
         given.is_some_and(|given| given.get(name).is_some_and(|value| !value.is_null()))
-            || listed.is_some_and(|listed| listed.contains_key(name))
+            || (!given_only && listed.is_some_and(|listed| listed.contains_key(name)))
     };
     let acts = findings.class() > SideEffect::ReadOnly;
     for known in rules.lexicon.fields.iter().filter(|known| acts || known.reads) {
-        if known.all.iter().all(|names| names.iter().any(has)) {
+        if known.all.iter().all(|names| names.iter().any(|name| has(name, known.given))) {
             findings.add(&known.rule, Place::default());
         }
     }

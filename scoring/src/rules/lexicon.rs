@@ -42,6 +42,7 @@ pub(crate) struct Fields {
     pub(crate) rule: Rule,
     pub(crate) all: Vec<Vec<String>>,
     pub(crate) reads: bool,
+    pub(crate) given: bool,
 }
 
 /// A verb found in a name.
@@ -100,6 +101,7 @@ impl Lexicon {
                 rule: effects.rule(name, &fields.id, &fields.reason, &fields.effect)?,
                 all: fields.all.clone(),
                 reads: fields.reads,
+                given: fields.given,
             });
         }
         Ok(())

@@ -323,6 +323,9 @@ pub(crate) struct Fields {
     /// It speaks of tools whose names say that they only read, too.
     #[serde(default)]
     pub(crate) reads: bool,
+    /// It speaks of fields that a call has, not of those a schema lists.
+    #[serde(default)]
+    pub(crate) given: bool,
     pub(crate) effect: String,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<Example>,
