@@ -312,3 +312,69 @@ fn reason(rule: &Rule, factor: &str, points: f64, place: &Place) -> Reason {
         span: place.span,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Rules;
+
+    static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::shipped().unwrap());
+
+    const CLASSES: [SideEffect; 4] =
+        [SideEffect::ReadOnly, SideEffect::LocalReversible, SideEffect::External, SideEffect::Critical];
+    const UNDONE: [Reversibility; 3] = [Reversibility::Yes, Reversibility::Partial, Reversibility::No];
+
+    prop_compose! {
+        fn rule()(
+            class in prop::sample::select(CLASSES.to_vec()), undone in prop::sample::select(UNDONE.to_vec()),
+            prior in prop::option::of(0.0..=1.0_f64), target in 0.0..=1.0_f64, harm in 0.0..=1.0_f64,
+            breadth in 0.0..=1.0_f64, floor in 0.0..=1.0_f64, outbound: bool, crisis in prop::bool::weighted(0.1),
+            confidence in prop::option::of(0.0..=1.0_f64),
+        ) -> Rule {
+            let effect = Effect { class, prior, undone, target, harm, breadth, floor, outbound, crisis, confidence };
+            Rule { id: format!("{class:?} {floor}"), reason: String::new(), effect }
+        }
+    }
+
+    fn settled(rules: &[Rule], model: &Model) -> Assessment {
+        let mut findings = Findings::new(model);
+        for rule in rules {
+            findings.add(rule, Place::default());
+        }
+        findings.settle()
+    }
+
+    proptest! {
+        #[test]
+        fn a_finding_more_never_makes_a_call_safer(known in prop::collection::vec(rule(), 0..6), more in rule()) {
+            let model = &RULES.model;
+            let before = settled(&known, model);
+            let after = settled(&[known, vec![more]].concat(), model);
+            prop_assert!(after.risk_score >= before.risk_score - 1e-12, "{} -> {}", before.risk_score, after.risk_score);
+            prop_assert!(after.confidence <= before.confidence + 1e-12);
+            prop_assert!(after.class >= before.class && after.reversibility >= before.reversibility);
+            prop_assert!(after.outbound >= before.outbound && after.crisis_sensitive >= before.crisis_sensitive);
+        }
+
+        #[test]
+        fn the_order_of_findings_changes_nothing(known in prop::collection::vec(rule(), 0..6)) {
+            let model = &RULES.model;
+            let there = settled(&known, model);
+            let back = settled(&known.iter().rev().cloned().collect::<Vec<_>>(), model);
+            prop_assert!((there.risk_score - back.risk_score).abs() < 1e-12);
+            prop_assert_eq!((there.class, there.confidence, there.contested), (back.class, back.confidence, back.contested));
+        }
+
+        #[test]
+        fn the_points_of_the_reasons_sum_to_the_risk(known in prop::collection::vec(rule(), 0..6)) {
+            let model = &RULES.model;
+            let found = settled(&known, model);
+            let points: f64 = found.reasons.iter().filter(|r| r.factor != "certainty").map(|r| r.points).sum();
+            prop_assert!((points - found.risk_score).abs() < 1e-9, "{points} {}", found.risk_score);
+        }
+    }
+}

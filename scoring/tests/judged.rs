@@ -1,7 +1,5 @@
 //! The floor: how well calls with known labels are judged. See `fixtures/judged/README.md` for where they are from.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
 use herma_scoring::rows::Row;
 use herma_scoring::{Assessment, Rules, SideEffect, assess};
 use serde_json::Value;
