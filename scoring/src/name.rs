@@ -24,7 +24,14 @@ pub(crate) fn guess<'r>(
     let named = rules.lexicon.verb(&words, usize::MAX);
     let ordered = action(arguments, rules);
     let opening = context.definition.map(opening).unwrap_or_default();
-    let said = rules.lexicon.verb(&opening, 2).filter(|said| ordered.is_none() && !said.vague);
+    // A word that opens the name and the description is a verb, though nobody knows it: the noun after it tells
+    // nothing (`deprecate_version`, "Deprecates a version").
+    let strange = words.first().filter(|word| opening.first() == Some(*word) && !rules.lexicon.knows(word));
+    let named = named.filter(|name| !(name.weak && strange.is_some()));
+    let said = rules
+        .lexicon
+        .verb(&opening, 2)
+        .filter(|said| ordered.is_none() && !said.vague && !(said.weak && strange.is_some()));
     let trusted = context.trusted_server
         && context.definition.is_some_and(|definition| definition.hints.read_only == Some(true));
     let confidence = &rules.model.confidence;

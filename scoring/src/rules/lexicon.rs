@@ -131,12 +131,7 @@ impl Lexicon {
             }
         }
         let leading = || match words {
-            // `place_details` names what is read, `place_order` does not.
-            [first, .., last]
-                if self.weak.get(last).is_none_or(|rule| rule.effect.class > SideEffect::ReadOnly) =>
-            {
-                self.leading.get(first)
-            }
+            [first, _, ..] => self.leading.get(first),
             _ => None,
         };
         let weak = || words.iter().take(2).find_map(|word| self.weak.get(word));
@@ -197,6 +192,11 @@ impl Lexicon {
             let beside = |list: &[String]| words.iter().any(|word| list.contains(word));
             (noun.telling || (noun.with.is_empty() && acts) || beside(&noun.with)) && !beside(&noun.unless)
         })
+    }
+
+    /// Whether the lexicon has any word on it.
+    pub(crate) fn knows(&self, word: &str) -> bool {
+        self.verbs.contains_key(word) || self.weak.contains_key(word) || self.leading.contains_key(word)
     }
 
     /// Whether the word opens a name that looks and does not touch.
