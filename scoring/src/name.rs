@@ -24,10 +24,11 @@ pub(crate) fn guess<'r>(
     let named = rules.lexicon.verb(&words, usize::MAX);
     let ordered = action(arguments, rules);
     let opening = context.definition.map(opening).unwrap_or_default();
-    // A word that opens the name and the description is a verb, though nobody knows it: the noun after it tells
-    // nothing (`deprecate_version`, "Deprecates a version").
+    // A word that opens the name and the description is a verb, though nobody knows it: a word after it that might
+    // be read as one is a noun (`dispense_sample`, "Dispenses a sample").
     let strange = words.first().filter(|word| opening.first() == Some(*word) && !rules.lexicon.knows(word));
-    let named = named.filter(|name| !(name.weak && strange.is_some()));
+    let named =
+        named.filter(|name| strange.is_none() || !(name.weak || name.class() == SideEffect::ReadOnly));
     let said = rules
         .lexicon
         .verb(&opening, 2)
@@ -52,10 +53,8 @@ pub(crate) fn guess<'r>(
         {
             (said.rule, Signal::ToolSourcesDisagree, confidence.sources_disagree)
         }
-        // A word that is as often a noun gives way to a verb.
-        (Some(name), Some(said))
-            if name.weak && !said.weak && name.class() < SideEffect::Critical && !reads_alike(name, said) =>
-        {
+        // So it does where the name reads by a word that is as often a noun.
+        (Some(name), Some(said)) if name.weak && !said.weak && said.class() > name.class() => {
             (said.rule, Signal::ToolNameOnly, confidence.name)
         }
         (Some(name), Some(said)) if reads_alike(name, said) => {
