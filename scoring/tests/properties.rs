@@ -273,11 +273,29 @@ proptest! {
     #[test]
     fn the_same_call_gets_the_same_judgement_whatever_the_order_of_its_keys(
         fields in prop::collection::btree_map("[a-z]{1,8}", "[ -~]{0,30}", 0..6), tool in "[a-z]{2,8}_[a-z]{2,8}",
+        known in prop::sample::select(vec!["terminal", "send_message", "write_file", "update_entry", "manage_things"]),
     ) {
-        let forward: Map<String, Value> = fields.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
-        let backward: Map<String, Value> = fields.iter().rev().map(|(k, v)| (k.clone(), json!(v))).collect();
-        let judge = |arguments: &Value| assess(&Call { kind: Kind::Tool, server: "s", tool: &tool, arguments }, &Context::default(), &RULES);
-        prop_assert_eq!(judge(&Value::Object(forward)), judge(&Value::Object(backward)));
+        let told = ["to", "action", "amount", "body", "path", "iban"];
+        let named = told.iter().zip(fields.values()).map(|(name, value)| ((*name).to_owned(), json!(value)));
+        let fields: Vec<(String, Value)> = fields.iter().map(|(k, v)| (k.clone(), json!(v))).chain(named).collect();
+        let forward: Map<String, Value> = fields.iter().cloned().collect();
+        let backward: Map<String, Value> = fields.iter().rev().cloned().collect();
+        let judge = |tool: &str, inner: Map<String, Value>, outer_first: bool| {
+            let mut arguments = Map::new();
+            let nested = Value::Object(inner.clone());
+            if outer_first {
+                arguments.insert("nested".into(), nested);
+                arguments.extend(inner);
+            } else {
+                arguments.extend(inner);
+                arguments.insert("nested".into(), nested);
+            }
+            let arguments = Value::Object(arguments);
+            assess(&Call { kind: Kind::Tool, server: "s", tool, arguments: &arguments }, &Context::default(), &RULES)
+        };
+        for tool in [tool.as_str(), known] {
+            prop_assert_eq!(judge(tool, forward.clone(), true), judge(tool, backward.clone(), false));
+        }
     }
 
     #[test]

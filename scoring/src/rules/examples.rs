@@ -15,8 +15,18 @@ pub(crate) struct Example {
     expected: bool,
 }
 
+impl Example {
+    pub(super) fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    pub(super) fn sample(&self) -> &Sample {
+        &self.sample
+    }
+}
+
 #[derive(Debug, Clone)]
-enum Sample {
+pub(super) enum Sample {
     Call {
         server: String,
         tool: String,
@@ -46,6 +56,9 @@ pub(super) fn collect<'p>(packs: impl IntoIterator<Item = &'p (String, Pack, boo
         }
         for tool in &pack.dispatcher {
             collected.rule(&tool.id, calls(&tool.matches), calls(&tool.differs));
+        }
+        for fields in &pack.fields {
+            collected.rule(&fields.id, calls(&fields.matches), calls(&fields.differs));
         }
         for word in pack.verb.iter().chain(&pack.noun) {
             collected.texts(&word.id, &word.matches, &word.differs, &|text| Sample::Call {

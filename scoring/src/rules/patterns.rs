@@ -188,17 +188,19 @@ fn expression(pack: &str, id: &str, re: &str) -> Result<Regex, RuleError> {
 }
 
 impl Signal {
-    pub(super) const ALL: [Self; 48] = [
+    pub(super) const ALL: [Self; 50] = [
         Self::ToolUnknown,
         Self::ToolNameOnly,
         Self::ToolNameAndDescription,
         Self::ToolSourcesDisagree,
         Self::ToolDefinitionChanged,
         Self::ToolArgumentMissing,
-        Self::ToolTakesOrders,
-        Self::ToolWritesArgument,
         Self::AttachedFile,
+        Self::RecipientsMany,
+        Self::RecipientUnknown,
+        Self::AmountLarge,
         Self::HintDestructive,
+        Self::HintOverwrites,
         Self::HintWrites,
         Self::HintTrustedRead,
         Self::Resource,
