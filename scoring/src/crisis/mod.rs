@@ -4,7 +4,7 @@ mod latch;
 mod watch;
 
 use crate::rules::pack::{Covers, Tier};
-use crate::rules::{CalmRule, CrisisRules, Rule, Rules, Signal};
+use crate::rules::{CalmRule, Called, CrisisRules, Owner, Rule, Rules, Signal};
 use crate::text;
 
 pub use latch::{Cause, Clearance, Latch, LatchError};
@@ -81,9 +81,11 @@ pub(crate) fn find<'r>(text: &str, rules: &'r Rules) -> Option<(&'r Rule, (usize
 /// Ids of every rule and every calming rule that speaks to the text, for the examples in the packs.
 pub(crate) fn ids(text: &str, rules: &Rules) -> Vec<String> {
     let folded = text::fold(text);
-    let whole = (0, folded.len());
-    let calms =
-        rules.crisis.calms.iter().filter(|calm| calm.expression.find(&folded, whole).next().is_some());
+    let called = rules.crisis.called(&folded);
+    let calms = called.iter().filter_map(|call| match call.owner {
+        Owner::Calm(calm) if rules.crisis.find(*call, &folded).next().is_some() => rules.crisis.calms.get(calm),
+        _ => None,
+    });
     let views = text::views(text, &folded, rules.crisis.disguises());
     let hits = std::iter::once(&folded).chain(&views).flat_map(|view| look(view, &rules.crisis));
     hits.map(|hit| hit.rule.id.clone()).chain(calms.map(|calm| calm.rule.id.clone())).collect()
@@ -187,19 +189,27 @@ fn strongest(hits: &[Hit<'_>]) -> Option<Strongest> {
 
 /// Rules in one reading, each where it first stands uncalmed.
 fn look<'r>(folded: &str, rules: &'r CrisisRules) -> Vec<Hit<'r>> {
+    let called = rules.called(folded);
     let mut hits: Vec<Hit<'r>> = Vec::new();
-    for called in rules.called(folded) {
-        let Some(rule) = rules.rules.get(called.rule) else { continue };
+    for call in &called {
+        let Owner::Rule(index) = call.owner else { break };
+        let Some(rule) = rules.rules.get(index) else { continue };
         if hits.last().is_some_and(|hit| std::ptr::eq(hit.rule, &rule.rule)) {
             continue;
         }
         let calmed = |(start, end): (usize, usize)| {
-            rule.calms
-                .iter()
-                .filter_map(|index| rules.calms.get(*index))
-                .any(|calm| takes_back(calm, folded, start, end, rules))
+            called.iter().any(|call| match call.owner {
+                Owner::Calm(calm) => {
+                    rule.calms.contains(&calm)
+                        && rules
+                            .calms
+                            .get(calm)
+                            .is_some_and(|calm| takes_back(calm, *call, folded, (start, end), rules))
+                }
+                Owner::Rule(_) => false,
+            })
         };
-        if let Some((start, end)) = rule.expression.find(folded, called.within).find(|span| !calmed(*span)) {
+        if let Some((start, end)) = rules.find(*call, folded).find(|span| !calmed(*span)) {
             hits.push(Hit {
                 rule: &rule.rule,
                 tier: rule.spec.tier,
@@ -213,9 +223,14 @@ fn look<'r>(folded: &str, rules: &'r CrisisRules) -> Vec<Hit<'r>> {
     hits
 }
 
-fn takes_back(calm: &CalmRule, folded: &str, start: usize, end: usize, rules: &CrisisRules) -> bool {
-    let within = (start.saturating_sub(WINDOW), (end + WINDOW).min(folded.len()));
-    let mut found = calm.expression.find(folded, within);
+fn takes_back(
+    calm: &CalmRule,
+    called: Called,
+    folded: &str,
+    (start, end): (usize, usize),
+    rules: &CrisisRules,
+) -> bool {
+    let mut found = rules.find(called, folded);
     match calm.spec.covers {
         // One trailing sign belongs to the match's edge, not to its words.
         Covers::Figure => found.any(|(from, to)| from <= start && end <= to + 1),

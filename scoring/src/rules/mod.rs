@@ -10,11 +10,14 @@ mod crisis;
 mod embedded;
 mod examples;
 pub(crate) mod glob;
+mod literals;
 pub(crate) mod pack;
 mod patterns;
 mod programs;
+mod ways;
 
-pub(crate) use crisis::{CalmRule, CrisisRules};
+pub(crate) use crisis::{CalmRule, Called, CrisisRules, Owner};
+use crate::text::fold_pattern;
 use pack::Pack;
 pub(crate) use pack::{Effect, Model, Signal};
 pub(crate) use patterns::Patterns;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::ways::Way;
 use crate::{Reversibility, SideEffect, Undo};
 
 #[derive(Debug, Default, Deserialize)]
@@ -515,6 +516,9 @@ pub(crate) struct Crisis {
     pub(crate) re: String,
     #[serde(default)]
     pub(crate) phrases: Vec<String>,
+    /// The pattern taken apart, where the build has done so.
+    #[serde(default)]
+    pub(crate) ways: Vec<Way>,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<String>,
     #[serde(default, rename = "not_match")]
@@ -579,7 +583,10 @@ pub(crate) struct Calm {
     /// Ids of the rules it may take back.
     pub(crate) calms: Vec<String>,
     pub(crate) covers: Covers,
+    #[serde(default)]
     pub(crate) re: String,
+    #[serde(default)]
+    pub(crate) ways: Vec<Way>,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<String>,
     #[serde(default, rename = "not_match")]
@@ -606,6 +613,10 @@ pub(crate) struct Fold {
     pub(crate) keys: Vec<String>,
     /// Words that only look like a misspelt key.
     pub(crate) spared: Vec<String>,
+    /// Other words a glued run may fall apart into.
+    pub(crate) known: Vec<String>,
+    /// Parts of words without which a glued run is not worth taking apart.
+    pub(crate) hearts: Vec<String>,
     /// Words of the first and second person.
     pub(crate) persons: Vec<String>,
     /// Words for people close by, whom a report may be about.

@@ -29,13 +29,11 @@ pub(super) fn readings(text: &str, disguises: &Disguises) -> Vec<String> {
             texts.push(text.chars().rev().collect());
         }
     }
-    if has(b'-') || text.contains('\u{ad}') {
-        texts.push(text.replace(['-', '\u{ad}'], ""));
-    }
-    if disguises.is_rotated(text) {
+    let (rotated_words, reversed_words) = disguises.turned(text);
+    if rotated_words {
         texts.push(text.chars().map(rotated).collect());
     }
-    if disguises.is_reversed(text) {
+    if reversed_words {
         texts.push(text.chars().rev().collect());
         texts.push(text.split(' ').map(reversed).collect::<Vec<_>>().join(" "));
     }

@@ -1,6 +1,9 @@
 //! Words behind masks: letters swapped for signs, drawn out, glued, split, misspelt, turned round.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use aho_corasick::AhoCorasick;
 
 use super::decode::{reversed, rotated};
 
@@ -18,60 +21,116 @@ pub(crate) struct Vocabulary {
     pub(crate) keys: Vec<String>,
     /// Words that only look like a misspelt key.
     pub(crate) spared: HashSet<String>,
-    /// Other words of the packs, known as they are written.
+    /// Other words, known as they are written.
     pub(crate) known: HashSet<String>,
+    /// Parts of words without which a glued run is not worth taking apart.
+    pub(crate) hearts: Vec<String>,
 }
 
 /// Every disguise of every key, worked out once.
 #[derive(Debug)]
 pub(crate) struct Disguises {
-    known: HashSet<String>,
+    known: Words<()>,
     longest: usize,
-    restored: HashMap<String, String>,
-    squeezed: HashMap<String, String>,
-    rotated: HashSet<String>,
-    reversed: HashSet<String>,
+    restored: Words<String>,
+    squeezed: Words<String>,
+    /// Keys rotated or reversed, and which of the two.
+    turned: Words<Turn>,
+    /// The first parts of long keys, and what is missing.
+    begun: Words<Vec<String>>,
     masked: Vec<String>,
     spared: HashSet<String>,
+    /// What a glued run must hold to be worth taking apart.
+    hearts: Option<AhoCorasick>,
+}
+
+type Words<T> = HashMap<String, T, BuildHasherDefault<Fnv>>;
+
+/// The tables are ours and the texts short: a fast hash, where one that hides its key would cost more than all else.
+#[derive(Debug, Clone, Copy)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 29
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Rotated,
+    Reversed,
 }
 
 impl Disguises {
     pub(crate) fn of(vocabulary: &Vocabulary) -> Self {
-        let mut known = vocabulary.known.clone();
-        known.extend(vocabulary.keys.iter().cloned());
-        let mut restored = HashMap::new();
-        let mut squeezed = HashMap::new();
-        for key in &vocabulary.keys {
+        let keys = &vocabulary.keys;
+        let mut known: Words<()> = keys.iter().map(|key| (key.clone(), ())).collect();
+        known.extend(vocabulary.known.iter().map(|word| (word.clone(), ())));
+        let mut restored = Words::default();
+        let mut squeezed = Words::default();
+        let mut turned = Words::default();
+        let mut begun: Words<Vec<String>> = Words::default();
+        for key in keys {
             for spelling in misspellings(key) {
-                if !known.contains(&spelling) && !vocabulary.spared.contains(&spelling) {
+                if !known.contains_key(&spelling) && !vocabulary.spared.contains(&spelling) {
                     restored.entry(spelling).or_insert_with(|| key.clone());
                 }
             }
             squeezed.entry(squeeze(key)).or_insert_with(|| key.clone());
+            if key.len() >= 3 {
+                let turns = [(Turn::Rotated, key.chars().map(rotated).collect()), (Turn::Reversed, reversed(key))];
+                turned.extend(turns.into_iter().filter(|(_, word)| !known.contains_key(word)).map(|(turn, word)| (word, turn)));
+            }
+            if key.len() >= 4 {
+                for cut in 1..key.len() {
+                    if let Some((first, rest)) = key.split_at_checked(cut) {
+                        begun.entry(first.to_owned()).or_default().push(rest.to_owned());
+                    }
+                }
+            }
         }
         restored.extend(vocabulary.words.clone());
-        let turned = |turn: &dyn Fn(&str) -> String| {
-            let long = vocabulary.keys.iter().filter(|key| key.len() >= 3);
-            long.map(|key| turn(key)).filter(|word| !known.contains(word)).collect::<HashSet<_>>()
-        };
         Self {
-            rotated: turned(&|key| key.chars().map(rotated).collect()),
-            reversed: turned(&reversed),
-            longest: known.iter().map(String::len).max().unwrap_or_default(),
-            masked: vocabulary.keys.iter().filter(|key| key.len() >= 3).cloned().collect(),
+            turned,
+            begun,
+            longest: known.keys().map(String::len).max().unwrap_or_default(),
+            masked: keys.iter().filter(|key| key.len() >= 3).cloned().collect(),
             spared: vocabulary.spared.clone(),
+            hearts: AhoCorasick::new(&vocabulary.hearts).ok(),
             known,
             restored,
             squeezed,
         }
     }
 
-    pub(super) fn is_rotated(&self, text: &str) -> bool {
-        several(text, &self.rotated)
-    }
-
-    pub(super) fn is_reversed(&self, text: &str) -> bool {
-        several(text, &self.reversed)
+    /// Whether the text has two words of the packs, or a long one, rotated; and the same reversed. That is no
+    /// accident.
+    pub(super) fn turned(&self, text: &str) -> (bool, bool) {
+        let (mut forth, mut back) = (0, 0);
+        let mut lower = String::new();
+        for word in text.split(|letter: char| !letter.is_ascii_alphabetic()).filter(|word| word.len() >= 3) {
+            let word = lowered(word, &mut lower);
+            let weight = if word.len() >= 6 { 2 } else { 1 };
+            match self.turned.get(word) {
+                Some(Turn::Rotated) => forth += weight,
+                Some(Turn::Reversed) => back += weight,
+                None => {}
+            }
+        }
+        (forth >= 2, back >= 2)
     }
 
     /// The text with its disguised words restored; `None` when it reads as its fold does.
@@ -81,6 +140,17 @@ impl Disguises {
         let mut lower = String::new();
         let mut found: Vec<String> = Vec::new();
         for raw in text.split_whitespace() {
+            let bare = raw.trim_end_matches([',', '.', '!', '?', ';', ':', ')', '"']);
+            let ends = raw.len() > 2 && raw.ends_with(['.', '!', '?', ';']);
+            if bare.len() > 1 && is_word(bare) {
+                self.letters(&mut run, &mut found);
+                add(&mut whole, &mut found);
+                self.push(lowered(bare, &mut lower), &mut whole);
+                if ends {
+                    whole.push('.');
+                }
+                continue;
+            }
             let spoken = raw.chars().any(|letter| letter.is_alphanumeric());
             if !spoken && !matches!(raw, "!" | "|" | "@" | "$") {
                 continue;
@@ -95,7 +165,7 @@ impl Disguises {
             lower.extend(word.map(|letter| letter.to_ascii_lowercase()));
             self.word(raw, &lower, &mut found);
             add(&mut whole, &mut found);
-            if raw.len() > 2 && raw.ends_with(['.', '!', '?', ';']) {
+            if ends {
                 whole.push('.');
             }
         }
@@ -103,14 +173,30 @@ impl Disguises {
         add(&mut whole, &mut found);
         let whole = self.rejoined(&whole).unwrap_or(whole);
         let gap = |letter: char| letter == ' ' || letter == '.';
-        let words = |text: &'_ str| text.split(gap).filter(|word| !word.is_empty()).count();
         // A word a line is one sentence.
-        let ladder = text.contains('\n') && words(&whole) < 3 * text.lines().count();
+        let ladder = text.contains('\n') && whole.split(gap).filter(|word| !word.is_empty()).count() < 3 * text.lines().count();
         let same = whole
             .split(gap)
             .filter(|word| !word.is_empty())
             .eq(folded.split(gap).filter(|word| !word.is_empty()));
         (!same || ladder).then_some(whole)
+    }
+
+    /// A bare word of small letters, as what it is.
+    fn push(&self, word: &str, whole: &mut String) {
+        match self.plain(word) {
+            Some(known) => push(whole, known),
+            None => match self.taken_apart(word) {
+                Some(parts) => parts.iter().for_each(|part| push(whole, part)),
+                None => push(whole, word),
+            },
+        }
+    }
+
+    fn taken_apart(&self, word: &str) -> Option<Vec<String>> {
+        let worth = (WORTH..=GLUED).contains(&word.len())
+            && self.hearts.as_ref().is_some_and(|hearts| hearts.is_match(word));
+        if worth { self.apart(word) } else { None }
     }
 
     /// Letters apart (`k i l l`) come together, then fall apart into words.
@@ -131,7 +217,7 @@ impl Disguises {
                 let camel = camel(raw);
                 if camel.len() > 1 && camel.iter().all(|part| part.len() < 14) {
                     return found
-                        .extend(camel.iter().map(|part| self.plain(part).unwrap_or_else(|| part.clone())));
+                        .extend(camel.iter().map(|part| self.plain(part).unwrap_or(part).to_owned()));
                 }
             }
             return self.glued(lower, found);
@@ -158,6 +244,12 @@ impl Disguises {
         if parts.len() > 1 && parts.iter().all(|part| part.len() == 1) {
             return self.run(&parts.concat(), found);
         }
+        if parts.len() > 1 && trimmed.len() <= 24 {
+            // `sui-cide`: a hyphen that parts no words.
+            if let Some(word) = self.plain(&parts.concat()) {
+                return found.push(word.to_owned());
+            }
+        }
         for part in &parts {
             match self.unleeted(part) {
                 Some(word) => found.push(word),
@@ -179,25 +271,27 @@ impl Disguises {
     /// A bare lower-case word: known, restored, or taken apart.
     fn glued(&self, word: &str, found: &mut Vec<String>) {
         match self.plain(word) {
-            Some(known) => found.push(known),
-            None => match (WORTH..=GLUED).contains(&word.len()).then(|| self.apart(word)).flatten() {
+            Some(known) => found.push(known.to_owned()),
+            None => match self.taken_apart(word) {
                 Some(parts) => found.extend(parts),
                 None => found.push(word.to_owned()),
             },
         }
     }
 
-    fn plain(&self, word: &str) -> Option<String> {
+    fn plain(&self, word: &str) -> Option<&str> {
         // A short form may be a word in its own right ("u", "ur"), so it is asked first.
         if let Some(word) = self.restored.get(word) {
-            return Some(word.clone());
+            return Some(word);
         }
-        if self.known.contains(word) {
-            return Some(word.to_owned());
+        if let Some((word, ())) = self.known.get_key_value(word) {
+            return Some(word);
         }
-        let drawn =
-            !self.spared.contains(word) && word.bytes().zip(word.bytes().skip(1)).any(|(a, b)| a == b);
-        drawn.then(|| squeeze(word)).and_then(|word| self.squeezed.get(&word).cloned())
+        let drawn = word.bytes().zip(word.bytes().skip(1)).any(|(a, b)| a == b);
+        if !drawn || self.spared.contains(word) {
+            return None;
+        }
+        self.squeezed.get(&squeeze(word)).map(String::as_str)
     }
 
     fn unmasked(&self, word: &str) -> Option<String> {
@@ -225,8 +319,8 @@ impl Disguises {
         }
         let spelt = |one| word.chars().map(|letter| spell(letter, one)).collect::<Option<String>>();
         let readings = [spelt('i')?, spelt('l')?];
-        let sure = readings.iter().find(|word| self.known.contains(*word)).cloned();
-        sure.or_else(|| readings.iter().find_map(|word| self.plain(word)))
+        let sure = readings.iter().find(|word| self.known.contains_key(*word)).cloned();
+        sure.or_else(|| readings.iter().find_map(|word| self.plain(word).map(str::to_owned)))
     }
 
     /// The word as a run of known words, when at most a few letters are left over.
@@ -241,7 +335,7 @@ impl Disguises {
             let mut here = (covered, words + 1, end - 1);
             for start in end.saturating_sub(self.longest)..end {
                 let part = word.get(start..end)?;
-                if (part.len() > 1 || part == "i" || part == "a") && self.known.contains(part) {
+                if (part.len() > 1 || part == "i" || part == "a") && self.known.contains_key(part) {
                     let (before, count, _) = best.get(start).copied()?;
                     if (before + part.len(), std::cmp::Reverse(count + 1))
                         > (here.0, std::cmp::Reverse(here.1))
@@ -269,63 +363,77 @@ impl Disguises {
 
     /// Words broken by a space that is none (`sui cide`), put together again.
     fn rejoined(&self, text: &str) -> Option<String> {
-        let words: Vec<&str> = text.split(' ').collect();
-        let mut whole = String::with_capacity(text.len());
-        let mut changed = false;
-        let mut rest = words.as_slice();
-        let mut joined = String::new();
-        while let [first, tail @ ..] = rest {
-            let mut used = 0;
-            if !first.is_empty() && first.len() <= 8 && !first.ends_with('.') {
-                joined.clear();
-                joined.push_str(first);
-                for (index, next) in tail.iter().take(2).enumerate() {
-                    joined.push_str(next.trim_end_matches('.'));
-                    let split =
-                        !(self.known.contains(*first) && self.known.contains(*next)) || joined.len() > 7;
-                    if joined.len() >= 4 && joined.len() <= 12 && split && self.known.contains(&joined) {
-                        used = index + 1;
-                        break;
+        let mut whole: Option<String> = None;
+        let mut words = text.split(' ').peekable();
+        let mut done = 0;
+        while let Some(first) = words.next() {
+            let start = done;
+            done += first.len() + 1;
+            let mut ahead = words.clone();
+            let joined = self.begun.get(first).and_then(|rests| {
+                let second = ahead.next()?;
+                let third = ahead.next();
+                let fits = |rest: &&String| {
+                    let whole_word = first.len() + rest.len();
+                    let loose = !(self.known.contains_key(first) && self.known.contains_key(second)) || whole_word > 7;
+                    if !loose {
+                        return false;
+                    }
+                    let second = second.trim_end_matches('.');
+                    rest.as_str() == second
+                        || rest.strip_prefix(second).is_some_and(|rest| {
+                            third.is_some_and(|third| rest == third.trim_end_matches('.'))
+                        })
+                };
+                let rest = rests.iter().find(fits)?;
+                let used = if rest.as_str() == second.trim_end_matches('.') { 1 } else { 2 };
+                Some((format!("{first}{rest}"), used))
+            });
+            match joined {
+                Some((joined, used)) => {
+                    let so_far = whole.get_or_insert_with(|| text.get(..start).unwrap_or_default().trim_end().to_owned());
+                    push(so_far, &joined);
+                    for skipped in words.by_ref().take(used) {
+                        done += skipped.len() + 1;
+                    }
+                }
+                None => {
+                    if let Some(so_far) = &mut whole {
+                        push(so_far, first);
                     }
                 }
             }
-            if !whole.is_empty() {
-                whole.push(' ');
-            }
-            if used > 0 {
-                changed = true;
-                whole.push_str(&joined);
-                rest = tail.get(used..).unwrap_or_default();
-            } else {
-                whole.push_str(first);
-                rest = tail;
-            }
         }
-        changed.then_some(whole)
+        whole
     }
 }
 
 fn add(whole: &mut String, found: &mut Vec<String>) {
     for word in found.drain(..) {
-        if !whole.is_empty() {
-            whole.push(' ');
-        }
-        whole.push_str(&word);
+        push(whole, &word);
     }
 }
 
-/// Two words of the list, or one long one: no accident.
-fn several(text: &str, list: &HashSet<String>) -> bool {
-    let mut seen = 0;
-    let mut lower = String::new();
-    for word in text.split(|letter: char| !letter.is_ascii_alphabetic()).filter(|word| word.len() >= 3) {
-        lower.clear();
-        lower.extend(word.chars().map(|letter| letter.to_ascii_lowercase()));
-        if list.contains(&lower) {
-            seen += if lower.len() >= 6 { 2 } else { 1 };
-        }
+fn push(whole: &mut String, word: &str) {
+    if !whole.is_empty() {
+        whole.push(' ');
     }
-    seen >= 2
+    whole.push_str(word);
+}
+
+/// Small letters only, but for the first.
+fn is_word(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic()) && bytes.all(|byte| byte.is_ascii_lowercase())
+}
+
+fn lowered<'w>(word: &'w str, lower: &'w mut String) -> &'w str {
+    if word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return word;
+    }
+    lower.clear();
+    lower.extend(word.chars().map(|letter| letter.to_ascii_lowercase()));
+    lower
 }
 
 fn spell(letter: char, one: char) -> Option<char> {
@@ -450,6 +558,7 @@ mod tests {
         ];
         Disguises::of(&Vocabulary {
             words: HashMap::from([("2".to_owned(), "to".to_owned())]),
+            hearts: vec!["die".to_owned()],
             keys: keys.map(str::to_owned).to_vec(),
             ..Vocabulary::default()
         })
