@@ -4,7 +4,7 @@ mod latch;
 mod watch;
 
 use crate::rules::pack::{Covers, Tier};
-use crate::rules::{CalmRule, Called, CrisisRules, Owner, Rule, Rules, Signal};
+use crate::rules::{Called, CalmRule, CrisisRules, Owner, Rule, Rules, Signal};
 use crate::text;
 
 pub use latch::{Cause, Clearance, Latch, LatchError};
@@ -83,7 +83,9 @@ pub(crate) fn ids(text: &str, rules: &Rules) -> Vec<String> {
     let folded = text::fold(text);
     let called = rules.crisis.called(&folded);
     let calms = called.iter().filter_map(|call| match call.owner {
-        Owner::Calm(calm) if rules.crisis.find(*call, &folded).next().is_some() => rules.crisis.calms.get(calm),
+        Owner::Calm(calm) if rules.crisis.find(*call, &folded).next().is_some() => {
+            rules.crisis.calms.get(calm)
+        }
         _ => None,
     });
     let views = text::views(text, &folded, rules.crisis.disguises());
@@ -237,8 +239,11 @@ fn takes_back(
         Covers::Matter => {
             let speaks = || {
                 // Who speaks is often said just before: `i`, `we just`.
-                let said = folded.as_bytes().get(start.saturating_sub(BEFORE)..end).unwrap_or_default();
-                let words = said.split(|byte| matches!(byte, b' ' | b'.'));
+                let from = start.saturating_sub(BEFORE);
+                let is_gap = |byte: &u8| matches!(byte, b' ' | b'.');
+                let said = folded.as_bytes().get(from..end).unwrap_or_default();
+                let cut = from > 0 && folded.as_bytes().get(from - 1).is_some_and(|byte| !is_gap(byte));
+                let words = said.split(is_gap).skip(usize::from(cut));
                 words
                     .filter_map(|word| std::str::from_utf8(word).ok())
                     .any(|word| rules.persons.contains(word))

@@ -130,7 +130,9 @@ impl CrisisRules {
             for crisis in &pack.crisis {
                 let owner = Owner::Rule(built.rules.len());
                 let apart = || ways(&crisis.re, &crisis.phrases, &crisis.stems);
-                draft.take(owner, &crisis.ways, apart, *operator).map_err(|fault| fault.of(name, &crisis.id))?;
+                draft
+                    .take(owner, &crisis.ways, apart, *operator)
+                    .map_err(|fault| fault.of(name, &crisis.id))?;
                 let calms =
                     built.calms.iter().enumerate().filter(|(_, calm)| calm.spec.calms.contains(&crisis.id));
                 built.rules.push(CrisisRule {
@@ -157,7 +159,9 @@ impl CrisisRules {
     /// Patterns that cannot be used, for the tests.
     pub(super) fn broken(&self) -> impl Iterator<Item = String> {
         let broken = self.patterns.iter().filter(|pattern| !pattern.usable());
-        broken.map(|pattern| format!("{:?}: {} is no pattern, or too large a one", pattern.owner, pattern.source))
+        broken.map(|pattern| {
+            format!("{:?}: {} is no pattern, or too large a one", pattern.owner, pattern.source)
+        })
     }
 
     pub(crate) fn disguises(&self) -> &Disguises {
@@ -193,7 +197,8 @@ impl CrisisRules {
         });
         calls.sort_unstable();
         calls.dedup_by(|next, call| {
-            let joins = next.pattern == call.pattern && next.from <= call.to && next.to - call.from <= 3 * REACH;
+            let joins =
+                next.pattern == call.pattern && next.from <= call.to && next.to - call.from <= 3 * REACH;
             if joins {
                 call.to = call.to.max(next.to);
             }

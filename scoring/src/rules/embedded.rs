@@ -51,6 +51,8 @@ packs![
     "code.toml",
     "message.toml",
     "crisis/en.toml",
+    "crisis/en_veiled.toml",
+    "crisis/en_around.toml",
     "crisis/ar.toml",
     "crisis/de.toml",
     "crisis/es.toml",

@@ -16,8 +16,8 @@ mod patterns;
 mod programs;
 mod ways;
 
-pub(crate) use crisis::{CalmRule, Called, CrisisRules, Owner};
 use crate::text::fold_pattern;
+pub(crate) use crisis::{Called, CalmRule, CrisisRules, Owner};
 use pack::Pack;
 pub(crate) use pack::{Effect, Model, Signal};
 pub(crate) use patterns::Patterns;

@@ -17,8 +17,12 @@ const LITERALS: usize = 64;
 const CLASS: usize = 5;
 /// Words of every text: asked for only where a pattern has no others.
 const COMMON: [&str; 16] = [
-    "the", "and", "you", "for", "not", "have", "that", "with", "this", "are", "was", "will", "can", "but", "all", "your",
+    "the", "and", "you", "for", "not", "have", "that", "with", "this", "are", "was", "will", "can", "but",
+    "all", "your",
 ];
+
+/// Marks a literal that may stand inside a word; others begin one.
+pub(crate) const INSIDE: char = '~';
 
 /// One alternative of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -49,8 +53,9 @@ pub(crate) fn ways(re: &str, phrases: &[String], stems: &[String]) -> Result<Vec
         for branch in branches(&parsed) {
             let mut sets = sets(&branch);
             if sets.is_empty() {
-                let declared: Vec<String> = stems.iter().map(|stem| fold_pattern(stem)).collect();
-                let long = declared.into_iter().filter(|stem| stem.len() >= SHORTEST).collect::<Vec<_>>();
+                let declared =
+                    stems.iter().map(|stem| fold_pattern(stem)).filter(|stem| stem.len() >= SHORTEST);
+                let long: Vec<String> = declared.map(|stem| format!("{INSIDE}{stem}")).collect();
                 if long.is_empty() {
                     return Err(format!("{branch}: no literal of three letters in it, and no stems"));
                 }
@@ -89,11 +94,15 @@ fn sets(hir: &Hir) -> Vec<Vec<String>> {
         _ => std::slice::from_ref(hir),
     };
     let mut found: Vec<(usize, Vec<String>)> = Vec::new();
+    let mut start = 0;
     for run in parts.split(|part| matches!(part.kind(), HirKind::Repetition(_))) {
-        found.extend(literals(&Hir::concat(run.to_vec())));
+        let inside =
+            !run.first().is_some_and(begins_word) && !ends_word(parts.get(..start).unwrap_or_default());
+        found.extend(literals(&Hir::concat(run.to_vec()), inside));
+        start += run.len() + 1;
     }
     let common = |(_, literals): &(usize, Vec<String>)| {
-        literals.iter().any(|literal| COMMON.contains(&literal.trim()))
+        literals.iter().any(|literal| COMMON.contains(&literal.trim_matches([' ', INSIDE])))
     };
     if !found.iter().all(common) {
         found.retain(|set| !common(set));
@@ -110,10 +119,31 @@ fn sets(hir: &Hir) -> Vec<Vec<String>> {
     found.into_iter().map(|(_, literals)| literals).collect()
 }
 
-/// Beginnings or endings of everything `hir` matches, whichever say more.
-fn literals(hir: &Hir) -> Option<(usize, Vec<String>)> {
+fn begins_word(part: &Hir) -> bool {
+    matches!(part.kind(), HirKind::Look(_))
+}
+
+/// Whether a word can only begin after `parts`.
+fn ends_word(parts: &[Hir]) -> bool {
+    let Some((last, before)) = parts.split_last() else { return false };
+    match last.kind() {
+        HirKind::Look(_) => true,
+        HirKind::Literal(literal) => literal.0.ends_with(b" "),
+        HirKind::Repetition(repeated) => {
+            ends_word(std::slice::from_ref(&repeated.sub)) && (repeated.min > 0 || ends_word(before))
+        }
+        HirKind::Concat(parts) => ends_word(parts),
+        HirKind::Alternation(all) => all.iter().all(|branch| ends_word(std::slice::from_ref(branch))),
+        HirKind::Empty | HirKind::Class(_) | HirKind::Capture(_) => false,
+    }
+}
+
+/// Beginnings or endings of everything `hir` matches, whichever say more. Those that may stand `inside` a word
+/// are marked so.
+fn literals(hir: &Hir, inside: bool) -> Option<(usize, Vec<String>)> {
     let extracted = |kind: ExtractKind| {
-        let sequence = Extractor::new().kind(kind.clone()).limit_class(CLASS).limit_total(LITERALS).extract(hir);
+        let sequence =
+            Extractor::new().kind(kind.clone()).limit_class(CLASS).limit_total(LITERALS).extract(hir);
         let mut literals = Vec::new();
         for literal in sequence.literals()? {
             literals.push(whole_letters(literal.as_bytes(), matches!(kind, ExtractKind::Suffix))?);
@@ -122,10 +152,15 @@ fn literals(hir: &Hir) -> Option<(usize, Vec<String>)> {
         // What begins with another of them says nothing more.
         literals.dedup_by(|next, literal| next.starts_with(literal.as_str()));
         let shortest = literals.iter().map(|literal| literal.trim().len()).min()?;
+        let inside = inside || matches!(kind, ExtractKind::Suffix);
+        for literal in literals.iter_mut().filter(|literal| inside && !literal.starts_with(' ')) {
+            literal.insert(0, INSIDE);
+        }
         (shortest >= SHORTEST).then_some((shortest, literals))
     };
     let (prefix, suffix) = (extracted(ExtractKind::Prefix), extracted(ExtractKind::Suffix));
-    [prefix, suffix].into_iter().flatten().max_by_key(|(shortest, _)| *shortest)
+    // Of two that say as much the beginning wins: it is looked for at words only.
+    [suffix, prefix].into_iter().flatten().max_by_key(|(shortest, _)| *shortest)
 }
 
 /// The bytes without a letter cut in two at the open end.

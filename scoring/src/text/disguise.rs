@@ -11,6 +11,8 @@ use super::decode::{reversed, rotated};
 const GLUED: usize = 120;
 /// Shortest glued run worth it.
 const WORTH: usize = 8;
+/// Bytes around a disguised word that are read with it.
+const AROUND: usize = 200;
 
 /// Words the packs know.
 #[derive(Debug, Clone, Default)]
@@ -30,14 +32,9 @@ pub(crate) struct Vocabulary {
 /// Every disguise of every key, worked out once.
 #[derive(Debug)]
 pub(crate) struct Disguises {
-    known: Words<()>,
+    words: Words<Word>,
     longest: usize,
-    restored: Words<String>,
     squeezed: Words<String>,
-    /// Keys rotated or reversed, and which of the two.
-    turned: Words<Turn>,
-    /// The first parts of long keys, and what is missing.
-    begun: Words<Vec<String>>,
     masked: Vec<String>,
     spared: HashSet<String>,
     /// What a glued run must hold to be worth taking apart.
@@ -68,127 +65,212 @@ impl Hasher for Fnv {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    Rotated,
-    Reversed,
+/// What is known of a written word.
+#[derive(Debug, Default)]
+struct Word {
+    known: bool,
+    /// What it stands for.
+    means: Option<String>,
+    /// A key rotated, or reversed.
+    rotated: bool,
+    reversed: bool,
+    /// What it lacks to be a key.
+    lacks: Vec<String>,
+}
+
+/// A text without its disguises.
+#[derive(Debug, Default)]
+pub(super) struct Undone {
+    /// As far as they and what is around them matter; `None` when it reads as its fold does.
+    pub(super) view: Option<String>,
+    /// Two words of the packs, or a long one, are rotated, or reversed: no accident.
+    pub(super) rotated: bool,
+    pub(super) reversed: bool,
 }
 
 impl Disguises {
     pub(crate) fn of(vocabulary: &Vocabulary) -> Self {
         let keys = &vocabulary.keys;
-        let mut known: Words<()> = keys.iter().map(|key| (key.clone(), ())).collect();
-        known.extend(vocabulary.known.iter().map(|word| (word.clone(), ())));
-        let mut restored = Words::default();
+        let mut words: Words<Word> = Words::default();
         let mut squeezed = Words::default();
-        let mut turned = Words::default();
-        let mut begun: Words<Vec<String>> = Words::default();
+        for word in keys.iter().chain(&vocabulary.known) {
+            words.entry(word.clone()).or_default().known = true;
+        }
+        let is_known = |words: &Words<Word>, word: &str| words.get(word).is_some_and(|word| word.known);
         for key in keys {
             for spelling in misspellings(key) {
-                if !known.contains_key(&spelling) && !vocabulary.spared.contains(&spelling) {
-                    restored.entry(spelling).or_insert_with(|| key.clone());
+                if !is_known(&words, &spelling) && !vocabulary.spared.contains(&spelling) {
+                    words.entry(spelling).or_default().means.get_or_insert_with(|| key.clone());
                 }
             }
             squeezed.entry(squeeze(key)).or_insert_with(|| key.clone());
-            if key.len() >= 3 {
-                let turns = [(Turn::Rotated, key.chars().map(rotated).collect()), (Turn::Reversed, reversed(key))];
-                turned.extend(turns.into_iter().filter(|(_, word)| !known.contains_key(word)).map(|(turn, word)| (word, turn)));
+            let (forth, back) = (key.chars().map(rotated).collect::<String>(), reversed(key));
+            if key.len() >= 3 && !is_known(&words, &forth) {
+                words.entry(forth).or_default().rotated = true;
             }
-            if key.len() >= 4 {
-                for cut in 1..key.len() {
-                    if let Some((first, rest)) = key.split_at_checked(cut) {
-                        begun.entry(first.to_owned()).or_default().push(rest.to_owned());
-                    }
+            if key.len() >= 3 && !is_known(&words, &back) {
+                words.entry(back).or_default().reversed = true;
+            }
+            for cut in 1..key.len() {
+                if let Some((first, rest)) = key.split_at_checked(cut).filter(|_| key.len() >= 4) {
+                    words.entry(first.to_owned()).or_default().lacks.push(rest.to_owned());
                 }
             }
         }
-        restored.extend(vocabulary.words.clone());
+        for (word, means) in &vocabulary.words {
+            words.entry(word.clone()).or_default().means = Some(means.clone());
+        }
         Self {
-            turned,
-            begun,
-            longest: known.keys().map(String::len).max().unwrap_or_default(),
+            longest: keys.iter().chain(&vocabulary.known).map(String::len).max().unwrap_or_default(),
             masked: keys.iter().filter(|key| key.len() >= 3).cloned().collect(),
             spared: vocabulary.spared.clone(),
             hearts: AhoCorasick::new(&vocabulary.hearts).ok(),
-            known,
-            restored,
+            words,
             squeezed,
         }
     }
 
-    /// Whether the text has two words of the packs, or a long one, rotated; and the same reversed. That is no
-    /// accident.
-    pub(super) fn turned(&self, text: &str) -> (bool, bool) {
-        let (mut forth, mut back) = (0, 0);
-        let mut lower = String::new();
-        for word in text.split(|letter: char| !letter.is_ascii_alphabetic()).filter(|word| word.len() >= 3) {
-            let word = lowered(word, &mut lower);
-            let weight = if word.len() >= 6 { 2 } else { 1 };
-            match self.turned.get(word) {
-                Some(Turn::Rotated) => forth += weight,
-                Some(Turn::Reversed) => back += weight,
-                None => {}
-            }
-        }
-        (forth >= 2, back >= 2)
+    fn knows(&self, word: &str) -> bool {
+        self.words.get(word).is_some_and(|word| word.known)
     }
 
-    /// The text with its disguised words restored; `None` when it reads as its fold does.
-    pub(super) fn undone(&self, text: &str, folded: &str) -> Option<String> {
-        let mut whole = String::with_capacity(text.len());
+    /// Whether the text holds any part of a word that matters: most do not, and need no further reading.
+    pub(super) fn touches(&self, text: &str) -> bool {
+        self.hearts.as_ref().is_some_and(|hearts| hearts.is_match(text))
+    }
+
+    /// Reads the text word by word.
+    pub(super) fn undone(&self, text: &str) -> Undone {
+        let mut whole = String::with_capacity(text.len() + 16);
+        // Where in `whole` something reads otherwise.
+        let mut turns: Vec<usize> = Vec::new();
         let mut run = String::new();
         let mut lower = String::new();
         let mut found: Vec<String> = Vec::new();
-        for raw in text.split_whitespace() {
-            let bare = raw.trim_end_matches([',', '.', '!', '?', ';', ':', ')', '"']);
-            let ends = raw.len() > 2 && raw.ends_with(['.', '!', '?', ';']);
+        let (mut forth, mut back) = (0, 0);
+        let mut lacking: &[String] = &[];
+        let mut split = false;
+        for raw in text.split_ascii_whitespace() {
+            let (bare, ends) = bare(raw);
             if bare.len() > 1 && is_word(bare) {
-                self.letters(&mut run, &mut found);
-                add(&mut whole, &mut found);
-                self.push(lowered(bare, &mut lower), &mut whole);
+                self.end(&mut run, &mut found, &mut whole, &mut turns);
+                let word = lowered(bare, &mut lower);
+                let known = self.words.get(word);
+                if let Some(known) = known {
+                    let weight = if word.len() >= 6 { 2 } else { 1 };
+                    forth += if known.rotated { weight } else { 0 };
+                    back += if known.reversed { weight } else { 0 };
+                }
+                split |= lacking.iter().any(|lack| lack.starts_with(word));
+                lacking = known.map(|known| known.lacks.as_slice()).unwrap_or_default();
+                let start = whole.len();
+                if self.push(word, known, &mut whole) {
+                    turns.push(start);
+                }
                 if ends {
                     whole.push('.');
                 }
                 continue;
             }
+            if let Some(letter) = single(raw) {
+                // What a word lacks may be one letter; what one letter lacks is looked for once it stands apart.
+                split |= lacking.iter().any(|lack| lack.starts_with(letter));
+                run.extend(letter.to_lowercase());
+                lower.clear();
+                lower.extend(letter.to_lowercase());
+                lacking = self.words.get(&lower).map(|known| known.lacks.as_slice()).unwrap_or_default();
+                continue;
+            }
             let spoken = raw.chars().any(|letter| letter.is_alphanumeric());
             if !spoken && !matches!(raw, "!" | "|" | "@" | "$") {
+                if !raw.is_ascii() {
+                    // A picture between words parts them in no way a reader minds.
+                    turns.push(whole.len());
+                }
                 continue;
             }
-            if let Some(letter) = single(raw) {
-                run.extend(letter.to_lowercase());
-                continue;
-            }
-            self.letters(&mut run, &mut found);
+            self.end(&mut run, &mut found, &mut whole, &mut turns);
             lower.clear();
             let word = raw.chars().filter(|letter| *letter != '\'');
             lower.extend(word.map(|letter| letter.to_ascii_lowercase()));
             self.word(raw, &lower, &mut found);
+            let as_written = matches!(found.as_slice(), [word]
+                if lower.starts_with(word.as_str()) && lower.len() < word.len() + 3);
+            if !as_written {
+                turns.push(whole.len());
+            }
+            if let [word] = found.as_slice() {
+                split |= lacking.iter().any(|lack| lack.starts_with(word.as_str()));
+                lacking = self.words.get(word).map(|known| known.lacks.as_slice()).unwrap_or_default();
+            }
             add(&mut whole, &mut found);
             if ends {
                 whole.push('.');
             }
         }
-        self.letters(&mut run, &mut found);
-        add(&mut whole, &mut found);
-        let whole = self.rejoined(&whole).unwrap_or(whole);
+        self.end(&mut run, &mut found, &mut whole, &mut turns);
         let gap = |letter: char| letter == ' ' || letter == '.';
-        // A word a line is one sentence.
-        let ladder = text.contains('\n') && whole.split(gap).filter(|word| !word.is_empty()).count() < 3 * text.lines().count();
-        let same = whole
-            .split(gap)
-            .filter(|word| !word.is_empty())
-            .eq(folded.split(gap).filter(|word| !word.is_empty()));
-        (!same || ladder).then_some(whole)
+        let ladder = || {
+            // A word a line is one sentence.
+            text.contains('\n')
+                && whole.split(gap).filter(|word| !word.is_empty()).count() < 3 * text.lines().count()
+        };
+        let view = match split.then(|| self.rejoined(&whole)).flatten() {
+            Some(joined) => Some(joined),
+            None if ladder() => Some(whole),
+            None => self.around(&whole, &turns),
+        };
+        Undone { view, rotated: forth >= 2, reversed: back >= 2 }
     }
 
-    /// A bare word of small letters, as what it is.
-    fn push(&self, word: &str, whole: &mut String) {
-        match self.plain(word) {
-            Some(known) => push(whole, known),
+    /// The letters that stood apart are over.
+    fn end(&self, run: &mut String, found: &mut Vec<String>, whole: &mut String, turns: &mut Vec<usize>) {
+        if !run.is_empty() {
+            if run.len() > 2 {
+                turns.push(whole.len());
+            }
+            self.letters(run, found);
+            add(whole, found);
+        }
+    }
+
+    /// What is around the places that read otherwise, where it matters.
+    fn around(&self, whole: &str, turns: &[usize]) -> Option<String> {
+        let mut view = String::new();
+        let mut turns = turns.iter().peekable();
+        while let Some(first) = turns.next() {
+            let from = whole.floor_char_boundary(first.saturating_sub(AROUND));
+            let mut to = first + AROUND;
+            while let Some(next) = turns.next_if(|next| **next < to + AROUND) {
+                to = next + AROUND;
+            }
+            let part = whole.get(from..whole.ceil_char_boundary(to.min(whole.len()))).unwrap_or_default();
+            if self.touches(part) {
+                if !view.is_empty() {
+                    view.push('.');
+                }
+                view.push_str(part);
+            }
+        }
+        (!view.is_empty()).then_some(view)
+    }
+
+    /// A bare word of small letters, as what it is. Says whether that is something else.
+    fn push(&self, word: &str, known: Option<&Word>, whole: &mut String) -> bool {
+        match self.read(word, known) {
+            Some(known) => {
+                push(whole, known);
+                known != word
+            }
             None => match self.taken_apart(word) {
-                Some(parts) => parts.iter().for_each(|part| push(whole, part)),
-                None => push(whole, word),
+                Some(parts) => {
+                    parts.iter().for_each(|part| push(whole, part));
+                    true
+                }
+                None => {
+                    push(whole, word);
+                    false
+                }
             },
         }
     }
@@ -206,7 +288,8 @@ impl Disguises {
             return self.run(&letters, found);
         }
         for letter in letters.chars().map(String::from) {
-            found.push(self.restored.get(&letter).cloned().unwrap_or(letter));
+            let means = self.words.get(&letter).and_then(|known| known.means.clone());
+            found.push(means.unwrap_or(letter));
         }
     }
 
@@ -279,12 +362,16 @@ impl Disguises {
         }
     }
 
-    fn plain(&self, word: &str) -> Option<&str> {
+    fn plain<'w>(&'w self, word: &'w str) -> Option<&'w str> {
+        self.read(word, self.words.get(word))
+    }
+
+    fn read<'w>(&'w self, word: &'w str, known: Option<&'w Word>) -> Option<&'w str> {
         // A short form may be a word in its own right ("u", "ur"), so it is asked first.
-        if let Some(word) = self.restored.get(word) {
-            return Some(word);
+        if let Some(means) = known.and_then(|known| known.means.as_deref()) {
+            return Some(means);
         }
-        if let Some((word, ())) = self.known.get_key_value(word) {
+        if known.is_some_and(|known| known.known) {
             return Some(word);
         }
         let drawn = word.bytes().zip(word.bytes().skip(1)).any(|(a, b)| a == b);
@@ -319,7 +406,7 @@ impl Disguises {
         }
         let spelt = |one| word.chars().map(|letter| spell(letter, one)).collect::<Option<String>>();
         let readings = [spelt('i')?, spelt('l')?];
-        let sure = readings.iter().find(|word| self.known.contains_key(*word)).cloned();
+        let sure = readings.iter().find(|word| self.knows(word)).cloned();
         sure.or_else(|| readings.iter().find_map(|word| self.plain(word).map(str::to_owned)))
     }
 
@@ -335,7 +422,7 @@ impl Disguises {
             let mut here = (covered, words + 1, end - 1);
             for start in end.saturating_sub(self.longest)..end {
                 let part = word.get(start..end)?;
-                if (part.len() > 1 || part == "i" || part == "a") && self.known.contains_key(part) {
+                if (part.len() > 1 || part == "i" || part == "a") && self.knows(part) {
                     let (before, count, _) = best.get(start).copied()?;
                     if (before + part.len(), std::cmp::Reverse(count + 1))
                         > (here.0, std::cmp::Reverse(here.1))
@@ -370,12 +457,12 @@ impl Disguises {
             let start = done;
             done += first.len() + 1;
             let mut ahead = words.clone();
-            let joined = self.begun.get(first).and_then(|rests| {
+            let joined = self.words.get(first).and_then(|known| {
                 let second = ahead.next()?;
                 let third = ahead.next();
                 let fits = |rest: &&String| {
                     let whole_word = first.len() + rest.len();
-                    let loose = !(self.known.contains_key(first) && self.known.contains_key(second)) || whole_word > 7;
+                    let loose = !(known.known && self.knows(second)) || whole_word > 7;
                     if !loose {
                         return false;
                     }
@@ -385,13 +472,14 @@ impl Disguises {
                             third.is_some_and(|third| rest == third.trim_end_matches('.'))
                         })
                 };
-                let rest = rests.iter().find(fits)?;
+                let rest = known.lacks.iter().find(fits)?;
                 let used = if rest.as_str() == second.trim_end_matches('.') { 1 } else { 2 };
                 Some((format!("{first}{rest}"), used))
             });
             match joined {
                 Some((joined, used)) => {
-                    let so_far = whole.get_or_insert_with(|| text.get(..start).unwrap_or_default().trim_end().to_owned());
+                    let so_far = whole
+                        .get_or_insert_with(|| text.get(..start).unwrap_or_default().trim_end().to_owned());
                     push(so_far, &joined);
                     for skipped in words.by_ref().take(used) {
                         done += skipped.len() + 1;
@@ -419,6 +507,14 @@ fn push(whole: &mut String, word: &str) {
         whole.push(' ');
     }
     whole.push_str(word);
+}
+
+/// The word without the signs after it, and whether they end a sentence.
+fn bare(raw: &str) -> (&str, bool) {
+    let is_sign = |byte: &u8| matches!(byte, b',' | b'.' | b'!' | b'?' | b';' | b':' | b')' | b'"');
+    let end = raw.bytes().rposition(|byte| !is_sign(&byte)).map_or(0, |last| last + 1);
+    let ends = raw.len() > 2 && raw.ends_with(['.', '!', '?', ';']);
+    (raw.get(..end).unwrap_or(raw), ends)
 }
 
 /// Small letters only, but for the first.

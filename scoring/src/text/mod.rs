@@ -56,16 +56,20 @@ pub(crate) fn views(text: &str, folded: &str, disguises: &Disguises) -> Vec<Stri
                 views.push(view);
             }
         };
-        if base.chars().any(|letter| matches!(letter, '\u{370}'..='\u{52f}')) {
+        if !base.is_ascii() && base.chars().any(|letter| matches!(letter, '\u{370}'..='\u{52f}')) {
             let alike: String = base.chars().map(|letter| lookalike(letter).unwrap_or(letter)).collect();
-            disguises.undone(&alike, &alike).map(&mut push);
+            disguises.undone(&alike).view.map(&mut push);
             push(alike);
         }
-        disguises.undone(&plain(part), &base).map(&mut push);
-        for source in decode::readings(part, disguises) {
+        let undone = disguises.undone(&plain(part));
+        let sources = decode::readings(part, undone.rotated, undone.reversed);
+        undone.view.map(&mut push);
+        for source in sources {
             let base = fold(&source);
-            disguises.undone(&plain(&source), &base).map(&mut push);
-            push(base);
+            disguises.undone(&plain(&source)).view.map(&mut push);
+            if !base.is_ascii() || disguises.touches(&base) {
+                push(base);
+            }
         }
     }
     views
