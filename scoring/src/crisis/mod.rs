@@ -233,24 +233,29 @@ fn takes_back(
     rules: &CrisisRules,
 ) -> bool {
     let mut found = rules.find(called, folded);
+    let overlaps = |(from, to): (usize, usize)| from < end && start < to;
     match calm.spec.covers {
         // One trailing sign belongs to the match's edge, not to its words.
         Covers::Figure => found.any(|(from, to)| from <= start && end <= to + 1),
         Covers::Matter => {
-            let speaks = || {
-                // Who speaks is often said just before: `i`, `we just`.
-                let from = start.saturating_sub(BEFORE);
-                let is_gap = |byte: &u8| matches!(byte, b' ' | b'.');
-                let said = folded.as_bytes().get(from..end).unwrap_or_default();
-                let cut = from > 0 && folded.as_bytes().get(from - 1).is_some_and(|byte| !is_gap(byte));
-                let words = said.split(is_gap).skip(usize::from(cut));
-                words
-                    .filter_map(|word| std::str::from_utf8(word).ok())
-                    .any(|word| rules.persons.contains(word))
-            };
-            found.any(|(from, to)| from < end && start < to) && !speaks()
+            // Who speaks is often said just before: `i`, `we just`.
+            let speaks = || words(folded, start.saturating_sub(BEFORE), end).any(|word| rules.persons.contains(word));
+            found.any(overlaps) && !speaks()
         }
+        Covers::Lore => found.filter(|span| overlaps(*span)).any(|(from, to)| {
+            !words(folded, from.min(start.saturating_sub(BEFORE)), to.max(end))
+                .any(|word| rules.persons.contains(word) || rules.relations.contains(word))
+        }),
     }
+}
+
+/// The whole words between two places.
+fn words(folded: &str, from: usize, to: usize) -> impl Iterator<Item = &str> {
+    let is_gap = |byte: &u8| matches!(byte, b' ' | b'.');
+    let bytes = folded.as_bytes();
+    let cut = from > 0 && bytes.get(from - 1).is_some_and(|byte| !is_gap(byte));
+    let said = bytes.get(from..to).unwrap_or_default();
+    said.split(is_gap).skip(usize::from(cut)).filter_map(|word| std::str::from_utf8(word).ok())
 }
 
 impl Rules {

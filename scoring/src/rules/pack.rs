@@ -601,6 +601,9 @@ pub(crate) enum Covers {
     Figure,
     /// The matter is a thing, a book or the news: never when the match speaks in the first or second person.
     Matter,
+    /// A question or a tale about others: never when anything in it is said of the first or second person, or of
+    /// somebody close to them.
+    Lore,
 }
 
 /// How text is folded before crisis rules see it.
