@@ -1,13 +1,17 @@
 //! Signs of a crisis in text, and the latch they set.
 
 mod latch;
+mod model;
 mod watch;
 
 use crate::rules::pack::{Covers, Tier};
 use crate::rules::{Called, CalmRule, CrisisRules, Owner, Rule, Rules, Signal};
 use crate::text;
 
+pub use crate::text::fold;
 pub use latch::{Cause, Clearance, Latch, LatchError};
+pub(crate) use model::WEIGHTS;
+pub use model::grams;
 pub use watch::{Heard, Moment, Watch};
 
 /// What a text shows of a crisis. Holds rule ids and places, never words of the text.
@@ -38,15 +42,16 @@ const HALF: usize = 32 << 10;
 pub fn signals(text: &str, rules: &Rules) -> Option<Evidence> {
     parts(text).find_map(|(offset, part)| {
         let reading = read(part, &rules.crisis);
-        let start = reading.strongest.as_ref().filter(|strongest| strongest.score >= GATE)?.start;
+        let near = reading.near();
+        let opinion = reading.is_crisis().then_some(None).or_else(|| reading.seconded(rules).map(Some))?;
         let mut evidence = Evidence {
-            score: reading.score(),
+            score: reading.score().max(GATE),
             severity: 0,
             kinds: Vec::new(),
             rules: Vec::new(),
             spans: Vec::new(),
         };
-        for hit in reading.hits.iter().filter(|hit| hit.near(start)) {
+        for hit in near {
             evidence.severity = evidence.severity.max(hit.severity);
             if !evidence.kinds.iter().any(|known| known == hit.kind) {
                 evidence.kinds.push(hit.kind.to_owned());
@@ -56,6 +61,10 @@ pub fn signals(text: &str, rules: &Rules) -> Option<Evidence> {
                 let (from, to) = reading.span(hit, part);
                 evidence.spans.push((from + offset, to + offset));
             }
+        }
+        if let Some(rule) = opinion {
+            evidence.rules.push(rule.id.clone());
+            evidence.spans.push((offset, offset + part.len()));
         }
         Some(evidence)
     })
@@ -70,11 +79,10 @@ pub(crate) fn weight(text: &str, rules: &Rules) -> f64 {
 pub(crate) fn find<'r>(text: &str, rules: &'r Rules) -> Option<(&'r Rule, (usize, usize))> {
     parts(text).find_map(|(offset, part)| {
         let reading = read(part, &rules.crisis);
-        let start = reading.strongest.as_ref().filter(|strongest| strongest.score >= GATE)?.start;
-        let near = reading.hits.iter().filter(|hit| hit.near(start));
-        let hit = near.max_by_key(|hit| (hit.tier, hit.severity))?;
+        let hit = reading.near().max_by_key(|hit| (hit.tier, hit.severity))?;
         let (from, to) = reading.span(hit, part);
-        Some((hit.rule, (from + offset, to + offset)))
+        let rule = if reading.is_crisis() { hit.rule } else { reading.seconded(rules)? };
+        Some((rule, (from + offset, to + offset)))
     })
 }
 
@@ -123,6 +131,7 @@ struct Strongest {
 
 /// What one way of reading a text shows.
 struct Reading<'r> {
+    view: String,
     hits: Vec<Hit<'r>>,
     strongest: Option<Strongest>,
     /// Read as it is written, so that places in it are places in the text.
@@ -130,9 +139,24 @@ struct Reading<'r> {
 }
 
 impl<'r> Reading<'r> {
-    fn of(view: &str, plain: bool, rules: &'r CrisisRules) -> Self {
-        let hits = look(view, rules);
-        Self { strongest: strongest(&hits), hits, plain }
+    fn of(view: String, plain: bool, rules: &'r CrisisRules) -> Self {
+        let hits = look(&view, rules);
+        Self { strongest: strongest(&hits), view, hits, plain }
+    }
+
+    fn is_crisis(&self) -> bool {
+        self.score() >= GATE
+    }
+
+    /// The rule of the second opinion, when it takes the weak signs for more.
+    fn seconded<'s>(&self, rules: &'s Rules) -> Option<&'s Rule> {
+        (self.score() > 0.0 && model::is_sure(&self.view)).then(|| rules.signal(Signal::CrisisModel))
+    }
+
+    /// What matched around the place that shows most.
+    fn near(&self) -> impl Iterator<Item = &Hit<'r>> {
+        let start = self.strongest.as_ref().map(|strongest| strongest.start);
+        self.hits.iter().filter(move |hit| start.is_some_and(|start| hit.near(start)))
     }
 
     fn score(&self) -> f64 {
@@ -150,17 +174,16 @@ impl<'r> Reading<'r> {
 
 /// The first reading that is a crisis, else the one that shows most.
 fn read<'r>(text: &str, rules: &'r CrisisRules) -> Reading<'r> {
-    let folded = text::fold(text);
-    let mut best = Reading::of(&folded, true, rules);
-    if best.score() >= GATE {
+    let mut best = Reading::of(text::fold(text), true, rules);
+    if best.is_crisis() {
         return best;
     }
-    for view in text::views(text, &folded, rules.disguises()) {
-        let reading = Reading::of(&view, false, rules);
+    for view in text::views(text, &best.view, rules.disguises()) {
+        let reading = Reading::of(view, false, rules);
         if reading.score() > best.score() {
             best = reading;
         }
-        if best.score() >= GATE {
+        if best.is_crisis() {
             break;
         }
     }
@@ -239,12 +262,13 @@ fn takes_back(
         Covers::Figure => found.any(|(from, to)| from <= start && end <= to + 1),
         Covers::Matter => {
             // Who speaks is often said just before: `i`, `we just`.
-            let speaks = || words(folded, start.saturating_sub(BEFORE), end).any(|word| rules.persons.contains(word));
+            let speaks =
+                || words(folded, start.saturating_sub(BEFORE), end).any(|word| calm.persons.contains(word));
             found.any(overlaps) && !speaks()
         }
         Covers::Lore => found.filter(|span| overlaps(*span)).any(|(from, to)| {
             !words(folded, from.min(start.saturating_sub(BEFORE)), to.max(end))
-                .any(|word| rules.persons.contains(word) || rules.relations.contains(word))
+                .any(|word| calm.persons.contains(word) || rules.relations.contains(word))
         }),
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct CrisisRule {
 pub(crate) struct CalmRule {
     pub(crate) rule: Rule,
     pub(crate) spec: Calm,
+    /// Words of the first and second person in the language of its pack.
+    pub(crate) persons: HashSet<String>,
 }
 
 /// Whose pattern it is: an index into the rules, or into the calms.
@@ -84,7 +86,6 @@ pub(crate) struct Called {
 pub(crate) struct CrisisRules {
     pub(crate) rules: Vec<CrisisRule>,
     pub(crate) calms: Vec<CalmRule>,
-    pub(crate) persons: HashSet<String>,
     pub(crate) relations: HashSet<String>,
     patterns: Vec<Pattern>,
     literals: Literals,
@@ -100,7 +101,6 @@ impl CrisisRules {
         let mut built = Self {
             rules: Vec::new(),
             calms: Vec::new(),
-            persons: HashSet::new(),
             relations: HashSet::new(),
             patterns: Vec::new(),
             literals: Literals::of([]),
@@ -114,7 +114,8 @@ impl CrisisRules {
                 let apart = || ways(&calm.re, &[], &[]);
                 draft.take(owner, &calm.ways, apart, *operator).map_err(|fault| fault.of(name, &calm.id))?;
                 let rule = effects.rule(name, &calm.id, &calm.reason, "none")?;
-                built.calms.push(CalmRule { rule, spec: calm.clone() });
+                let persons = pack.fold.iter().flat_map(|fold| fold.persons.iter().cloned()).collect();
+                built.calms.push(CalmRule { rule, spec: calm.clone(), persons });
             }
             if let Some(fold) = &pack.fold {
                 built.vocabulary.words.extend(fold.words.clone());
@@ -122,7 +123,6 @@ impl CrisisRules {
                 built.vocabulary.spared.extend(fold.spared.iter().cloned());
                 built.vocabulary.known.extend(fold.known.iter().cloned());
                 built.vocabulary.hearts.extend(fold.hearts.iter().cloned());
-                built.persons.extend(fold.persons.iter().cloned());
                 built.relations.extend(fold.relations.iter().cloned());
             }
         }

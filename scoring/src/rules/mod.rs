@@ -172,11 +172,12 @@ impl Rules {
             note(&mut digest, pack.name, pack.compact);
             draft.embedded(pack)?;
         }
+        digest.update(crate::crisis::WEIGHTS);
         let digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         draft.compile(digest)
     }
 
-    /// SHA-256 over every pack, in hex: which rules judged a call.
+    /// SHA-256 over every pack and the weights of the second opinion, in hex: which rules judged a call.
     pub fn digest(&self) -> &str {
         &self.digest
     }

@@ -172,6 +172,7 @@ pub(crate) enum Signal {
     CodeOpaque,
     SqlOpaque,
     CrisisLatched,
+    CrisisModel,
 }
 
 #[derive(Debug, Clone, Deserialize)]

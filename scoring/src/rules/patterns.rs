@@ -188,7 +188,7 @@ fn expression(pack: &str, id: &str, re: &str) -> Result<Regex, RuleError> {
 }
 
 impl Signal {
-    pub(super) const ALL: [Self; 45] = [
+    pub(super) const ALL: [Self; 46] = [
         Self::ToolUnknown,
         Self::ToolNameOnly,
         Self::ToolNameAndDescription,
@@ -234,5 +234,6 @@ impl Signal {
         Self::CodeOpaque,
         Self::SqlOpaque,
         Self::CrisisLatched,
+        Self::CrisisModel,
     ];
 }

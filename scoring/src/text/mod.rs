@@ -19,7 +19,7 @@ const VIEWED: usize = 8 << 10;
 
 /// Lower case, no marks, no invisible letters, apostrophes dropped, sentence ends as `.`, every other sign as
 /// one space. Words that mix scripts read as the Latin they pass for; words of one script stay what they are.
-pub(crate) fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> String {
     let mut folded = Folded::with_capacity(text.len());
     if text.is_ascii() {
         for byte in text.bytes() {
