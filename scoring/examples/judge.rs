@@ -1,7 +1,8 @@
 //! Measures the rules: reads rows of JSON, one per line, and prints what scoring says of each.
 //!
 //! A row holds `id`, and either `tool` with `args` and `context` (`server`, `cwd`, `user`, `description`,
-//! `annotations`), or `text` to be read for signs of crisis. See the crate's README.
+//! `annotations`), or `text` to be read for signs of crisis. Arguments are packs laid over the shipped ones. See
+//! the crate's README.
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -11,7 +12,10 @@ use herma_scoring::{Assessment, Context, Rules, SideEffect, assess, crisis};
 use serde_json::{Value, json};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let rules = Rules::shipped()?;
+    let files: Vec<String> = std::env::args().skip(1).collect();
+    let packs = files.iter().map(|file| Ok((file.as_str(), std::fs::read_to_string(file)?)));
+    let packs: Vec<(&str, String)> = packs.collect::<std::io::Result<_>>()?;
+    let rules = Rules::with_packs(packs.iter().map(|(file, text)| (*file, text.as_str())))?;
     let mut output = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let row: Value = serde_json::from_str(&line?)?;

@@ -148,7 +148,32 @@ fn scan<'r>(
             }
         }
     }
+    if outbound && leaves.len() > 1 && !findings.crisis() {
+        // Half a sentence in the subject and half in the body is read as one by whoever receives it.
+        let joined = seams(leaves);
+        if let Some((rule, _)) = crisis::find(&joined, rules) {
+            findings.mark_crisis(rule, Place::default());
+        }
+    }
     total <= SCANNED
+}
+
+/// The texts of a call one after the other, forwards and backwards; of long ones only what may run over.
+fn seams(leaves: &[Leaf<'_>]) -> String {
+    const SEAM: usize = 120;
+    const ALL: usize = 4 << 10;
+    let mut joined = String::new();
+    let mut add = |leaf: &Leaf<'_>| {
+        if joined.len() < ALL {
+            for (index, (_, part)) in parts(leaf.text, 2 * SEAM).enumerate() {
+                joined.push_str(if index == 0 { " " } else { " . " });
+                joined.push_str(part);
+            }
+        }
+    };
+    leaves.iter().for_each(&mut add);
+    leaves.iter().rev().for_each(&mut add);
+    joined
 }
 
 /// `MEDIA:/home/…` and `file:///…` in words that leave: the file leaves with them.

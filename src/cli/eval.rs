@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 use crate::policy::{Policy, Route};
 
+/// The turns of a script follow each other like messages do.
+const BETWEEN_TURNS_MS: i64 = 20_000;
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A directory of rows, `*.jsonl`
@@ -124,33 +127,65 @@ fn factors(assessment: &Assessment) -> BTreeMap<&str, f64> {
     })
 }
 
-/// A conversation, turn by turn, against one latch.
+/// A conversation, turn by turn, against one watch. A turn names its act, whom with, and what is said.
 fn play(turns: &[Value], rules: &Rules) -> Vec<&'static str> {
-    let mut latch = crisis::Latch::default();
+    let mut watch = crisis::Watch::default();
     let said =
         |turn: &Value, index: usize| turn.get(index).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut play = |turn: &Value| match said(turn, 0).as_str() {
-        "in" => {
-            if let Some(evidence) = crisis::signals(&said(turn, 2), rules) {
-                latch.hear(&evidence);
+    let mut at_ms = 0;
+    let mut play = |turn: &Value| {
+        at_ms += BETWEEN_TURNS_MS;
+        let (act, whom, words) = (said(turn, 0), said(turn, 1), said(turn, 2));
+        let held = |watch: &crisis::Watch| watch.holds(Some(&whom), None);
+        match act.as_str() {
+            "in" | "read" => {
+                let heard = if act == "read" || whom.starts_with("tool:") {
+                    watch.read(&whom, &words, rules)
+                } else {
+                    watch.hear(&whom, &words, crisis::Moment { at_ms, conversation: None }, rules)
+                };
+                if heard.is_some() || held(&watch) { "latch" } else { "pass" }
             }
-            if latch.is_set() { "latch" } else { "pass" }
+            "draft" => {
+                outcome("write_file", &json!({ "path": "draft.md", "content": words }), &watch, &whom, rules)
+            }
+            "restart" => {
+                // What is written down is all that is left.
+                let kept = serde_json::to_value(&watch).and_then(serde_json::from_value);
+                watch = kept.unwrap_or_default();
+                ""
+            }
+            "wait" | "time" | "later" => {
+                at_ms += 400 * 24 * 60 * 60 * 1000;
+                ""
+            }
+            "alias" => {
+                watch.alias(&whom, &words);
+                ""
+            }
+            "human" if words.contains("clear") => {
+                match watch.clear(&whom, "operator", "the script says so") {
+                    Ok(_) => "clear",
+                    Err(_) => "pass",
+                }
+            }
+            "human" | "mark" => {
+                watch.mark(&whom, "operator", "the script says so");
+                "latch"
+            }
+            _ => {
+                let arguments = json!({ "action": "send", "target": whom, "message": words });
+                outcome("send_message", &arguments, &watch, &whom, rules)
+            }
         }
-        "out" => {
-            let arguments = json!({ "action": "send", "target": said(turn, 1), "message": said(turn, 2) });
-            let call =
-                Call { kind: Kind::Tool, server: "hermes", tool: "send_message", arguments: &arguments };
-            let context = Context { crisis_active: latch.is_set(), ..Context::default() };
-            if assess(&call, &context, rules).crisis_sensitive { "gate" } else { "pass" }
-        }
-        "human" => match latch.clear("operator", "the script says so", &said(turn, 1)) {
-            Ok(()) => "clear",
-            Err(_) => "pass",
-        },
-        "restart" => "",
-        _ => "pass",
     };
     turns.iter().map(&mut play).collect()
+}
+
+fn outcome(tool: &str, arguments: &Value, watch: &crisis::Watch, whom: &str, rules: &Rules) -> &'static str {
+    let call = Call { kind: Kind::Tool, server: "hermes", tool, arguments };
+    let context = Context { crisis_active: watch.holds(Some(whom), None), ..Context::default() };
+    if assess(&call, &context, rules).crisis_sensitive { "gate" } else { "pass" }
 }
 
 /// Right and wrong, by what the labels ask.
@@ -232,8 +267,11 @@ mod tests {
         assert_eq!(heard["crisis"], true);
         let turns = json!({ "id": "s", "turns": [
             ["in", "u", "I want to kill myself", "latch"], ["out", "u", "hello", "gate"],
-            ["human", "u", "clear", "clear"], ["out", "u", "see you at 5", "pass"]] });
-        assert_eq!(predict(&turns, &rules)["turns"], json!(["latch", "gate", "clear", "pass"]));
+            ["human", "u", "clear", "clear"], ["out", "u", "see you at 5", "pass"],
+            ["in", "v", "i want", "pass"], ["in", "v", "to die", "latch"], ["restart", "", "", ""],
+            ["draft", "v", "please call 911", "pass"], ["out", "v", "good morning", "gate"]] });
+        let expected = ["latch", "gate", "clear", "pass", "pass", "latch", "", "pass", "gate"];
+        assert_eq!(predict(&turns, &rules)["turns"], json!(expected));
         let mut tally = Tally::default();
         tally.count(&call, &said);
         let mut printed = Vec::new();

@@ -52,6 +52,8 @@ packs![
     "python.toml",
     "message.toml",
     "crisis/en.toml",
+    "crisis/en_veiled.toml",
+    "crisis/en_around.toml",
     "crisis/ar.toml",
     "crisis/de.toml",
     "crisis/es.toml",

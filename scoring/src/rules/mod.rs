@@ -12,12 +12,15 @@ mod examples;
 mod floors;
 pub(crate) mod glob;
 mod lexicon;
+mod literals;
 pub(crate) mod pack;
 mod patterns;
 mod programs;
 mod reference;
+mod ways;
 
-pub(crate) use crisis::{CalmRule, CrisisRules};
+use crate::text::fold_pattern;
+pub(crate) use crisis::{Called, CalmRule, CrisisRules, Owner};
 use lexicon::Lexicon;
 pub(crate) use lexicon::Spoken;
 use pack::Pack;
@@ -211,7 +214,7 @@ impl Rules {
         Ok(after)
     }
 
-    /// SHA-256 over every pack, in hex: which rules judged a call.
+    /// SHA-256 over every pack and the weights of the second opinion, in hex: which rules judged a call.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -265,6 +268,7 @@ fn digest(packs: &[Source<'_>]) -> String {
     for pack in embedded::PACKS {
         note(&mut digest, pack.name, pack.compact);
     }
+    digest.update(crate::crisis::WEIGHTS);
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -215,6 +215,7 @@ pub(crate) enum Signal {
     SqlOpaque,
     SqlEveryRow,
     CrisisLatched,
+    CrisisModel,
 }
 
 #[derive(Debug, Clone, Deserialize)]

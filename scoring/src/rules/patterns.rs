@@ -188,7 +188,7 @@ fn expression(pack: &str, id: &str, re: &str) -> Result<Regex, RuleError> {
 }
 
 impl Signal {
-    pub(super) const ALL: [Self; 50] = [
+    pub(super) const ALL: [Self; 51] = [
         Self::ToolUnknown,
         Self::ToolNameOnly,
         Self::ToolNameAndDescription,
@@ -239,5 +239,6 @@ impl Signal {
         Self::SqlOpaque,
         Self::SqlEveryRow,
         Self::CrisisLatched,
+        Self::CrisisModel,
     ];
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::super::ways::Way;
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Crisis {
@@ -22,6 +24,9 @@ pub(crate) struct Crisis {
     pub(crate) re: String,
     #[serde(default)]
     pub(crate) phrases: Vec<String>,
+    /// The pattern taken apart, where the build has done so.
+    #[serde(default)]
+    pub(crate) ways: Vec<Way>,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<String>,
     #[serde(default, rename = "not_match")]
@@ -86,7 +91,10 @@ pub(crate) struct Calm {
     /// Ids of the rules it may take back.
     pub(crate) calms: Vec<String>,
     pub(crate) covers: Covers,
+    #[serde(default)]
     pub(crate) re: String,
+    #[serde(default)]
+    pub(crate) ways: Vec<Way>,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<String>,
     #[serde(default, rename = "not_match")]
@@ -101,6 +109,9 @@ pub(crate) enum Covers {
     Figure,
     /// The matter is a thing, a book or the news: never when the match speaks in the first or second person.
     Matter,
+    /// A question or a tale about others: never when anything in it is said of the first or second person, or of
+    /// somebody close to them.
+    Lore,
 }
 
 /// How text is folded before crisis rules see it.
@@ -113,6 +124,10 @@ pub(crate) struct Fold {
     pub(crate) keys: Vec<String>,
     /// Words that only look like a misspelt key.
     pub(crate) spared: Vec<String>,
+    /// Other words a glued run may fall apart into.
+    pub(crate) known: Vec<String>,
+    /// Parts of words without which a glued run is not worth taking apart.
+    pub(crate) hearts: Vec<String>,
     /// Words of the first and second person.
     pub(crate) persons: Vec<String>,
     /// Words for people close by, whom a report may be about.
