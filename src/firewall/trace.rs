@@ -36,7 +36,7 @@ pub(super) fn routed(at: i64, call: &Call, judged: &Judged, policy: &Policy, sal
         .with("reversible", assessment.reversible())
         .with("risk_score", round(assessment.risk_score))
         .with("route", ruling.route.name())
-        .with("rule", ruling.rule.as_str())
+        .with("rule", &*ruling.rule)
         .with("server", &*call.origin.server)
         .with("session", &*call.origin.session)
         .with("tool_name", call.tool.as_str())
