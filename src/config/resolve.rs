@@ -33,11 +33,12 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Settings, ConfigError> 
         policy: reader.policy(file.policy.as_ref(), &file.rule)?,
         packs: reader.packs(&file.rule_packs)?,
         times: reader.times(&file.holds)?,
+        warrants: reader.warrants(&file)?,
         frame_limit: reader.frame_limit(file.limits.frame.as_ref())?,
     })
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
 }
@@ -48,8 +49,13 @@ impl Reader<'_> {
         ConfigError::Wrong { path: self.path.to_owned(), line, message: message.into() }
     }
 
-    fn at<T>(&self, spanned: &Spanned<T>, message: impl Into<String>) -> ConfigError {
+    pub(super) fn at<T>(&self, spanned: &Spanned<T>, message: impl Into<String>) -> ConfigError {
         self.wrong(spanned.span().start, message)
+    }
+
+    /// Names in the file are relative to it.
+    pub(super) fn beside(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new(".")).join(path)
     }
 
     fn listen(&self, typed: &typed::Listen, has_agents: bool) -> Result<Listen, ConfigError> {
@@ -126,7 +132,14 @@ impl Reader<'_> {
         };
         let hold_budget =
             typed.hold_budget.as_deref().map(|text| self.duration(spanned, text)).transpose()?;
-        Ok(Server { name: name.clone(), upstream, denial: typed.denial, hold_budget, trusted: typed.trusted })
+        Ok(Server {
+            name: name.clone(),
+            upstream,
+            denial: typed.denial,
+            hold_budget,
+            trusted: typed.trusted,
+            forward_warrant: typed.forward_warrant,
+        })
     }
 
     fn http(
@@ -268,10 +281,9 @@ impl Reader<'_> {
     }
 
     fn packs(&self, typed: &[Spanned<PathBuf>]) -> Result<Vec<(String, String)>, ConfigError> {
-        let base = self.path.parent().unwrap_or(Path::new("."));
         let mut packs = Vec::new();
         for spanned in typed {
-            let place = base.join(spanned.get_ref());
+            let place = self.beside(spanned.get_ref());
             let mut files = Vec::new();
             if place.is_dir() {
                 let listing = std::fs::read_dir(&place)
@@ -308,7 +320,7 @@ impl Reader<'_> {
         })
     }
 
-    fn duration<T>(&self, spanned: &Spanned<T>, text: &str) -> Result<Duration, ConfigError> {
+    pub(super) fn duration<T>(&self, spanned: &Spanned<T>, text: &str) -> Result<Duration, ConfigError> {
         text.parse::<jiff::SignedDuration>()
             .ok()
             .and_then(|duration| Duration::try_from(duration).ok())
