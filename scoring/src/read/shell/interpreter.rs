@@ -22,6 +22,8 @@ impl<'r> Walk<'_, 'r> {
             // cmd takes every word left for its text.
             let words = args.get(at + 1..).unwrap_or_default();
             let text = words.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(" ");
+            // Its escape does nothing to a letter.
+            let text = text.replace('^', "");
             return Some(self.code_text(&Arg { flow: merged(words), ..Arg::word(&text) }, language, input));
         }
         if let Some(text) = option_value(&options, args) {
