@@ -84,18 +84,21 @@ pub fn read_grant(
 /// What a short form never holds outside of JSON.
 const MARKS: [char; 7] = [',', '{', '[', ']', '}', '"', '\\'];
 
-/// Splits at commas that stand outside of braces, brackets and quotes.
+/// Splits at commas that stand outside of braces and brackets, and of the quotes of a JSON text.
 fn split_items(text: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0usize;
     let mut quoted = false;
     let mut escaped = false;
+    let mut before = [' '; 2];
     text.split(move |letter| {
+        let [second, last] = before;
+        before = [last, letter];
         if std::mem::take(&mut escaped) {
             return false;
         }
         match letter {
             '\\' if quoted => escaped = true,
-            '"' if depth > 0 || quoted => quoted = !quoted,
+            '"' if quoted || depth > 0 || [second, last] == [':', '='] => quoted = !quoted,
             '{' | '[' if !quoted => depth += 1,
             '}' | ']' if !quoted => depth = depth.saturating_sub(1),
             ',' => return depth == 0 && !quoted,
