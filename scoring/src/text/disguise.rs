@@ -130,7 +130,7 @@ impl Disguises {
         }
     }
 
-    fn knows(&self, word: &str) -> bool {
+    pub(super) fn knows(&self, word: &str) -> bool {
         self.words.get(word).is_some_and(|word| word.known)
     }
 
@@ -308,8 +308,8 @@ impl Disguises {
         let bare = lower.trim_matches(|letter: char| {
             letter.is_ascii_punctuation() && !matches!(letter, '*' | '$' | '@' | '!' | '|' | '+')
         });
-        if bare.contains('*')
-            && let Some(key) = self.unmasked(bare.trim_matches(['_', '~']))
+        if bare.contains(['*', '#', '_', '-', '?', '%'])
+            && let Some(key) = self.unmasked(bare.trim_matches(['_', '~', '-']))
         {
             return found.push(key);
         }
@@ -382,10 +382,11 @@ impl Disguises {
     }
 
     fn unmasked(&self, word: &str) -> Option<String> {
-        let shown = word.bytes().filter(|byte| *byte != b'*').count();
+        let is_mask = |byte: u8| matches!(byte, b'*' | b'#' | b'_' | b'-' | b'?' | b'%');
+        let shown = word.bytes().filter(|byte| !is_mask(*byte)).count();
         let fits = |key: &&String| {
             key.len() == word.len()
-                && key.bytes().zip(word.bytes()).all(|(letter, mask)| mask == b'*' || mask == letter)
+                && key.bytes().zip(word.bytes()).all(|(letter, mask)| is_mask(mask) || mask == letter)
         };
         if shown * 2 < word.len() {
             return None;
@@ -404,8 +405,19 @@ impl Disguises {
         if word.len() == 1 && !matches!(word, "1" | "!" | "|") {
             return None;
         }
-        let spelt = |one| word.chars().map(|letter| spell(letter, one)).collect::<Option<String>>();
-        let readings = [spelt('i')?, spelt('l')?];
+        // A stroke is an i or an l, each by itself.
+        let strokes = word.bytes().filter(|byte| matches!(byte, b'1' | b'!' | b'|')).count();
+        let spelt = |choice: u32| {
+            let mut stroke = 0;
+            let spelt = word.chars().map(|letter| {
+                let one = if choice >> stroke & 1 == 1 { 'l' } else { 'i' };
+                stroke += u32::from(matches!(letter, '1' | '!' | '|'));
+                spell(letter, one)
+            });
+            spelt.collect::<Option<String>>()
+        };
+        let choices = if strokes <= 4 { 1u32 << strokes } else { 2 };
+        let readings: Vec<String> = (0..choices).map(spelt).collect::<Option<_>>()?;
         let sure = readings.iter().find(|word| self.knows(word)).cloned();
         sure.or_else(|| readings.iter().find_map(|word| self.plain(word).map(str::to_owned)))
     }
