@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use herma_scoring::{Definition, Kind};
+use herma_warrant::approval::SignedApproval;
+use herma_warrant::proof::Proof;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -69,12 +71,39 @@ pub struct Call {
     /// The bytes that leave if the call is permitted.
     pub frame: Bytes,
     pub definition: Option<Arc<Listed>>,
+    /// The warrant that came with the call.
+    pub shown: Option<Arc<Shown>>,
+}
+
+/// A warrant as a call presents it, not believed yet.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    pub stack: Arc<[u8]>,
+    pub credential: Credential,
+    pub approvals: Vec<SignedApproval>,
+    /// The key under which later calls of a private channel are to be believed without a proof.
+    pub channel_key: Option<[u8; 32]>,
+}
+
+/// How a call shows that the warrant is its sender's own.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    None,
+    Proof(Proof),
+    /// By a code under the key of its private channel, which has been checked.
+    Channel,
 }
 
 /// Names a call in the ledger: the process's start in base 36 and a counter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct CallId(Arc<str>);
+
+impl From<CallId> for Arc<str> {
+    fn from(id: CallId) -> Self {
+        id.0
+    }
+}
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

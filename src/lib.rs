@@ -1,7 +1,7 @@
 //! Herma: a transparent proxy for tool calls.
 //!
 //! The life of a call is in [`firewall`]; [`carriers`] bring calls in and spend the permits; [`policy`] and the
-//! crates `herma-scoring` and `herma-warrant` judge, purely; [`gate`] and [`review`] bring in people; [`ledger`]
+//! crates `herma-scoring` and `herma-warrant` judge, purely; [`warrants`] keeps what is known of warrants here; [`gate`] and [`review`] bring in people; [`ledger`]
 //! and [`store`] remember. [`control`] and [`cli`] are the operator's side. ARCHITECTURE.md is the map.
 
 pub mod call;
@@ -15,3 +15,4 @@ pub mod ledger;
 pub mod policy;
 pub mod review;
 pub mod store;
+pub mod warrants;

@@ -27,6 +27,7 @@ use herma::gate::Gate;
 use herma::ledger::{Ledger, load_or_create_key};
 use herma::review::Reviews;
 use herma::store::{Sqlite, Store};
+use herma::warrants::{Setup, Warrants};
 use herma_scoring::Rules;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -109,6 +110,7 @@ impl Herma {
             gate: Gate::restore(Arc::clone(&store), ledger.clone(), key, settings.times).await.unwrap(),
             definitions: Definitions::new(Arc::clone(&store), ledger.clone()),
             sessions: Sessions::restore(Arc::clone(&store)).await.unwrap(),
+            warrants: Warrants::restore(Arc::clone(&store), Setup::default(), 0).await.unwrap(),
             reviews: Reviews::new(store),
             ledger,
             seed: 1,

@@ -13,8 +13,9 @@ const MAY: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("gate", &["call", "ledger", "store"]),
     ("review", &["call", "store"]),
-    ("config", &["call", "gate", "policy"]),
-    ("firewall", &["call", "gate", "ledger", "policy", "review", "store"]),
+    ("warrants", &["call", "store"]),
+    ("config", &["call", "gate", "policy", "warrants"]),
+    ("firewall", &["call", "gate", "ledger", "policy", "review", "store", "warrants"]),
     ("control", &["config", "firewall", "gate", "store"]),
     ("carriers", &["call", "config", "control", "firewall", "gate", "policy"]),
 ];

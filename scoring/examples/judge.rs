@@ -7,7 +7,8 @@
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-use herma_scoring::{Assessment, Call, Context, Definition, Hints, Kind, Rules, SideEffect, assess, crisis};
+use herma_scoring::rows::Row;
+use herma_scoring::{Assessment, Context, Rules, SideEffect, assess, crisis};
 use serde_json::{Value, json};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,29 +36,11 @@ fn heard(row: &Value, text: &str, rules: &Rules) -> Value {
 }
 
 fn judged(row: &Value, rules: &Rules) -> Value {
-    let text = |pointer: &str| row.pointer(pointer).and_then(Value::as_str);
-    let hint = |name: &str| row.pointer(&format!("/context/annotations/{name}")).and_then(Value::as_bool);
-    let definition = text("/context/description").map(|description| Definition {
-        name: text("/tool").unwrap_or_default().to_owned(),
-        description: description.to_owned(),
-        input_schema: Value::Null,
-        hints: Hints {
-            read_only: hint("readOnlyHint"),
-            destructive: hint("destructiveHint"),
-            idempotent: hint("idempotentHint"),
-            open_world: hint("openWorldHint"),
-        },
-    });
-    let home = text("/context/user").map(|user| format!("/home/{user}"));
-    let server = text("/context/server").unwrap_or_default();
-    let tool = text("/tool").unwrap_or_default();
-    let call = Call { kind: Kind::Tool, server, tool, arguments: row.get("args").unwrap_or(&Value::Null) };
+    let read = Row::of(row);
+    let call = read.call();
     let context = Context {
-        definition: definition.as_ref(),
-        cwd: text("/context/cwd"),
-        home: home.as_deref(),
         crisis_active: row.get("crisis_active").and_then(Value::as_bool).unwrap_or_default(),
-        ..Context::default()
+        ..read.context()
     };
     let start = Instant::now();
     let assessment = assess(&call, &context, rules);

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use herma_scoring::{Call, Context, Definition, Hints, Kind, Rules, SideEffect, assess, crisis};
+use herma_scoring::rows::Row;
+use herma_scoring::{Assessment, Call, Context, Kind, Rules, SideEffect, assess, crisis};
 use serde_json::{Value, json};
 
 use crate::policy::{Policy, Route};
@@ -85,31 +86,11 @@ fn predict(row: &Value, rules: &Rules) -> Value {
 }
 
 fn judge(row: &Value, rules: &Rules) -> Value {
-    let text = |pointer: &str| row.pointer(pointer).and_then(Value::as_str);
-    let hint = |name: &str| row.pointer(&format!("/context/annotations/{name}")).and_then(Value::as_bool);
-    let tool = text("/tool").unwrap_or_default();
-    let definition = text("/context/description").map(|description| Definition {
-        name: tool.to_owned(),
-        description: description.to_owned(),
-        input_schema: Value::Null,
-        hints: Hints {
-            read_only: hint("readOnlyHint"),
-            destructive: hint("destructiveHint"),
-            idempotent: hint("idempotentHint"),
-            open_world: hint("openWorldHint"),
-        },
-    });
-    let home = text("/context/user").map(|user| format!("/home/{user}"));
-    let arguments = row.get("args").unwrap_or(&Value::Null);
-    let server = text("/context/server").unwrap_or_default();
-    let call = Call { kind: Kind::Tool, server, tool, arguments };
-    let context = Context {
-        definition: definition.as_ref(),
-        cwd: text("/context/cwd"),
-        home: home.as_deref(),
-        crisis_active: text("/context").is_some_and(|said| said.contains("crisis-active")),
-        ..Context::default()
-    };
+    let read = Row::of(row);
+    let call = read.call();
+    let said = row.get("context").and_then(Value::as_str);
+    let context =
+        Context { crisis_active: said.is_some_and(|said| said.contains("crisis-active")), ..read.context() };
     let start = Instant::now();
     let assessment = assess(&call, &context, rules);
     let us = start.elapsed().as_secs_f64() * 1e6;
@@ -130,7 +111,19 @@ fn judge(row: &Value, rules: &Rules) -> Value {
         "human_required": matches!(ruling.route, Route::Gate | Route::Block),
         "class": class,
         "contested": assessment.contested,
+        "risk": assessment.risk_score,
+        "confidence": assessment.confidence,
+        "factors": factors(&assessment),
         "us": us,
+    })
+}
+
+/// What each factor added to the risk, for `scoring/fit.py`.
+fn factors(assessment: &Assessment) -> BTreeMap<&str, f64> {
+    let points = assessment.reasons.iter().filter(|reason| reason.factor != "certainty");
+    points.fold(BTreeMap::new(), |mut sums, reason| {
+        *sums.entry(reason.factor.as_str()).or_default() += reason.points;
+        sums
     })
 }
 

@@ -30,6 +30,7 @@ use crate::gate::Gate;
 use crate::ledger::{Entry, Ledger, Step, load_or_create_key};
 use crate::review::Reviews;
 use crate::store::{Sqlite, Store};
+use crate::warrants::Warrants;
 
 const RELOAD: Duration = Duration::from_secs(2);
 const SWEEP: Duration = Duration::from_secs(1);
@@ -79,7 +80,7 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
     let ledger = Ledger::open(&data_dir.join("ledger"), key.clone(), "herma")?;
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(data_dir)?);
     let gate = Gate::restore(Arc::clone(&store), ledger.clone(), key, settings.times).await?;
-    let Settings { file, listen, servers, agents, policy, frame_limit, .. } = settings;
+    let Settings { file, listen, servers, agents, policy, warrants, frame_limit, .. } = settings;
     ledger.record(
         Entry::new(now(), Step::Started)
             .with("version", env!("CARGO_PKG_VERSION"))
@@ -92,6 +93,7 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
         gate,
         definitions: Definitions::new(Arc::clone(&store), ledger.clone()),
         sessions: Sessions::restore(Arc::clone(&store)).await?,
+        warrants: Warrants::restore(Arc::clone(&store), warrants, now()).await?,
         reviews: Reviews::new(store),
         ledger: ledger.clone(),
         seed: secrets.seed()?,
@@ -160,12 +162,9 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
 }
 
 fn compile(settings: &Settings) -> Result<Rules, crate::config::ConfigError> {
-    Rules::with_packs(settings.packs.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(
-        |error| crate::config::ConfigError::Pack {
-            path: PathBuf::from(error.pack.clone()),
-            message: error.message,
-        },
-    )
+    Rules::with_packs(settings.packs.iter().map(crate::config::packs::Pack::source)).map_err(|error| {
+        crate::config::ConfigError::Pack { path: PathBuf::from(error.pack.clone()), message: error.message }
+    })
 }
 
 fn routes(
@@ -176,7 +175,11 @@ fn routes(
     let guard = std::env::current_exe().context("cannot find herma itself")?;
     let route = |server: crate::config::Server| {
         let name: Arc<str> = server.name.as_str().into();
-        let manners = Manners { denial: server.denial, hold_budget: server.hold_budget };
+        let manners = Manners {
+            denial: server.denial,
+            hold_budget: server.hold_budget,
+            forward_warrant: server.forward_warrant,
+        };
         let upstream = match server.upstream {
             Configured::Http { url, headers } => {
                 Back::Http(Box::new(Upstream::new(pool.clone(), url, headers)))
@@ -205,6 +208,9 @@ async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>) {
                 if let Err(error) = firewall.gate.sweep(now()).await {
                     tracing::error!(%error, "holds could not be swept");
                 }
+                if let Err(error) = firewall.warrants.keep_clock().await {
+                    tracing::error!(%error, "the time could not be kept");
+                }
             }
             _ = look.tick() => {
                 let Some(path) = &file else { continue };
@@ -216,6 +222,10 @@ async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>) {
                 let loaded = Settings::load(path).and_then(|settings| Ok((compile(&settings)?, settings)));
                 match loaded {
                     Ok((rules, settings)) => {
+                        if let Err(error) = firewall.warrants.replace(settings.warrants).await {
+                            tracing::error!(%error, "the changed file is not used; the old policy stays");
+                            continue;
+                        }
                         tracing::info!(file = %path.display(), revision = settings.policy.revision, "policy and rules reloaded; servers, agents and addresses need a restart");
                         firewall.replace(rules, settings.policy);
                     }

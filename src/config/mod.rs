@@ -1,9 +1,11 @@
 //! The operator's file: as typed ([`typed`]) and as meant ([`Settings`]), checked before any socket opens.
 
 pub mod import;
+pub mod packs;
 mod paths;
 mod resolve;
 mod typed;
+mod warrants;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,6 +18,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use crate::call::Digest;
 use crate::gate::Times;
 use crate::policy::Policy;
+use crate::warrants::Setup;
 
 pub use paths::{data_dir, find_config, user_config};
 
@@ -28,9 +31,9 @@ pub struct Settings {
     pub servers: Vec<Server>,
     pub agents: Vec<Agent>,
     pub policy: Policy,
-    /// The operator's rule packs: `(file name, TOML text)`.
-    pub packs: Vec<(String, String)>,
+    pub packs: Vec<packs::Pack>,
     pub times: Times,
+    pub warrants: Setup,
     /// Largest JSON-RPC frame that is read, in bytes.
     pub frame_limit: usize,
 }
@@ -53,6 +56,8 @@ pub struct Server {
     pub hold_budget: Option<Duration>,
     /// The operator vouches for this server's annotations.
     pub trusted: bool,
+    /// Warrants that calls show are passed on.
+    pub forward_warrant: bool,
 }
 
 /// How a server is reached.

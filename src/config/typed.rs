@@ -8,7 +8,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Denial;
-use crate::policy::{Mode, Route, Watched};
+use crate::policy::{Mode, Profile, Route, Watched};
+use crate::warrants::NoWarrant;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,8 +21,32 @@ pub(super) struct File {
     pub(super) rule: Vec<Spanned<Rule>>,
     /// Files or directories with rule packs, relative to this file.
     pub(super) rule_packs: Vec<Spanned<PathBuf>>,
+    /// Public keys whose signature lets a pack lower what the shipped ones hold.
+    pub(super) trusted_packs: Vec<Spanned<String>>,
     pub(super) holds: Holds,
     pub(super) limits: Limits,
+    pub(super) warrants: Warrants,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Warrants {
+    /// Public keys in hex, or files with them.
+    pub(super) trusted_roots: Vec<Spanned<String>>,
+    pub(super) no_warrant: Option<NoWarrant>,
+    pub(super) accept_proof_v1: Option<bool>,
+    pub(super) idempotent_tools: Vec<String>,
+    pub(super) max_ttl: Option<Spanned<String>>,
+    pub(super) revocation_lists: Vec<RevocationList>,
+    pub(super) revocation_max_age: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevocationList {
+    pub(super) file: Spanned<PathBuf>,
+    /// Who may sign it.
+    pub(super) key: Spanned<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -49,6 +74,11 @@ pub(super) struct Server {
     pub(super) hold_budget: Option<String>,
     #[serde(default)]
     pub(super) trusted: bool,
+    /// A file with the warrant that stands over every call to this server.
+    pub(super) warrant: Option<Spanned<PathBuf>>,
+    /// Warrants that calls show are passed on to this server.
+    #[serde(default)]
+    pub(super) forward_warrant: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,6 +86,8 @@ pub(super) struct Server {
 pub(super) struct Agent {
     pub(super) name: String,
     pub(super) token_sha256: String,
+    /// A file with the warrant that stands over every call of this agent.
+    pub(super) warrant: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -63,6 +95,8 @@ pub(super) struct Agent {
 pub(super) struct Policy {
     pub(super) mode: Mode,
     pub(super) observe_also: Vec<Watched>,
+    pub(super) profile: Profile,
+    pub(super) known_recipients: Option<Vec<String>>,
     pub(super) execute_below: Option<f64>,
     pub(super) gate_above: Option<f64>,
     pub(super) weak_confidence: Option<f64>,
@@ -84,6 +118,9 @@ pub(super) struct Rule {
     pub(super) session: Option<String>,
     #[serde(default)]
     pub(super) arguments: BTreeMap<String, String>,
+    /// JSON pointers and the numbers that what is there must be above.
+    #[serde(default)]
+    pub(super) above: BTreeMap<String, f64>,
     pub(super) route: Route,
     #[serde(default)]
     pub(super) reason: String,

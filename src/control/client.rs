@@ -34,7 +34,12 @@ impl Client {
     }
 
     pub fn ask(&mut self, ask: &Ask) -> Result<Value, ClientError> {
-        wire::write(self.stream.get_mut(), ask, b"")?;
+        self.ask_with(ask, b"")
+    }
+
+    /// The same, with bytes that belong to the question.
+    pub fn ask_with(&mut self, ask: &Ask, payload: &[u8]) -> Result<Value, ClientError> {
+        wire::write(self.stream.get_mut(), ask, payload)?;
         self.receive()
     }
 

@@ -1,5 +1,6 @@
 //! Commands of a person, answered.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -16,12 +17,13 @@ const MOST: u32 = 200;
 
 pub(super) async fn serve(mut stream: UnixStream, control: &Control) -> Result<(), WireError> {
     loop {
-        let (ask, _) = wire::read_async::<Ask>(&mut stream).await?;
+        let (ask, payload) = wire::read_async::<Ask>(&mut stream).await?;
         if matches!(ask, Ask::Watch) {
             return watch(stream, control).await;
         }
         let stops = matches!(ask, Ask::Stop);
-        let told = answer(ask, control).await.map_or_else(|error| Told::Error(error.to_string()), Told::Ok);
+        let told =
+            answer(ask, payload, control).await.map_or_else(|error| Told::Error(error.to_string()), Told::Ok);
         stream.write_all(&wire::encode(&told, b"")?).await?;
         if stops {
             control.stop.send_replace(true);
@@ -32,7 +34,7 @@ pub(super) async fn serve(mut stream: UnixStream, control: &Control) -> Result<(
 /// What went wrong is for the person's eyes, whatever room it comes from.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn answer(ask: Ask, control: &Control) -> Result<Value, Failure> {
+async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Failure> {
     let firewall = &control.firewall;
     Ok(match ask {
         Ask::Status => {
@@ -79,6 +81,35 @@ async fn answer(ask: Ask, control: &Control) -> Result<Value, Failure> {
                 );
             }
             Value::Null
+        }
+        Ask::Warrants => {
+            let assigned: Vec<_> = firewall
+                .warrants
+                .assigned()
+                .iter()
+                .map(|row| {
+                    json!({
+                        "party": row.subject,
+                        "warrant": data_encoding::BASE64URL_NOPAD.encode(&row.stack),
+                        "by": row.by,
+                        "at_ms": row.at_ms,
+                    })
+                })
+                .collect();
+            json!({ "assigned": assigned, "revoked": firewall.warrants.revoked().await? })
+        }
+        Ask::AssignWarrant { party } => {
+            let id = firewall.assign_warrant(party.parse()?, payload.to_vec(), &control.user).await?;
+            json!({ "warrant": id.to_string() })
+        }
+        Ask::UnassignWarrant { party } => {
+            if !firewall.unassign_warrant(&party.parse()?, &control.user).await? {
+                return Err(format!("no command has put a warrant over `{party}`").into());
+            }
+            Value::Null
+        }
+        Ask::RevokeWarrant { what, reason } => {
+            serde_json::to_value(firewall.revoke_warrant(&what, &control.user, &reason).await?)?
         }
         Ask::Stop | Ask::Watch => Value::Null,
     })

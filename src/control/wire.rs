@@ -77,6 +77,20 @@ pub enum Ask {
         server: String,
         tool: String,
     },
+    /// Warrants that stand over somebody, and what is revoked.
+    Warrants,
+    /// Puts a warrant over `party`: `server:NAME`, `agent:NAME` or `session:ID`. The payload is the warrant or stack.
+    AssignWarrant {
+        party: String,
+    },
+    UnassignWarrant {
+        party: String,
+    },
+    /// A warrant's id, a key in hex, `agent:NAME`, or `all` that was issued up to now.
+    RevokeWarrant {
+        what: String,
+        reason: String,
+    },
     Stop,
 }
 

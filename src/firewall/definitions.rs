@@ -1,9 +1,10 @@
 //! What servers say of their tools, pinned when first seen.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use herma_scoring::{Definition, Hints};
+use parking_lot::RwLock;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -34,7 +35,7 @@ impl Definitions {
     }
 
     pub fn get(&self, server: &str, tool: &str) -> Option<Arc<Listed>> {
-        self.listed.read().unwrap_or_else(PoisonError::into_inner).get(server)?.get(tool).cloned()
+        self.listed.read().get(server)?.get(tool).cloned()
     }
 
     /// Takes in the `tools` of one `tools/list` answer.
@@ -64,7 +65,7 @@ impl Definitions {
                 changed: changed.then_some(text),
                 has_output_schema: tool.get("outputSchema").is_some_and(|schema| !schema.is_null()),
             });
-            let mut all = self.listed.write().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.listed.write();
             all.entry(server.to_owned()).or_default().insert(name.to_owned(), listed);
         }
         Ok(())
@@ -72,7 +73,7 @@ impl Definitions {
 
     /// The tools that are described otherwise than at first.
     pub fn changed(&self) -> Vec<Changed> {
-        let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
+        let listed = self.listed.read();
         let tools = listed.iter().flat_map(|(server, tools)| tools.iter().map(move |tool| (server, tool)));
         tools
             .filter_map(|(server, (tool, listed))| {
@@ -93,7 +94,7 @@ impl Definitions {
             changed: None,
             has_output_schema: known.has_output_schema,
         });
-        let mut all = self.listed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.listed.write();
         all.entry(server.to_owned()).or_default().insert(tool.to_owned(), accepted);
         Ok(true)
     }

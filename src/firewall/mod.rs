@@ -15,14 +15,17 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::call::{Call, CallIds, Origin};
+use crate::call::{Call, CallIds, Digest, Origin};
 use crate::gate::{Answer, Claim, Gate, GateError, Shown, Stay, Verdict};
-use crate::ledger::{Entry, Ledger, LedgerError, Step};
+use crate::ledger::{Entry, Ledger, LedgerError, Step, Waiting};
 use crate::policy::{Policy, Route, Ruling, Subject};
 use crate::review::Reviews;
+use crate::store::RevokedRow;
+use crate::warrants::{Checked, Party, WarrantError, Warrants};
 use arc_swap::ArcSwap;
 use herma_scoring::{Assessment, Context, Rules, SideEffect};
 use herma_warrant::Grant;
+use herma_warrant::warrant::WarrantId;
 
 use definitions::Definitions;
 pub use permit::Permit;
@@ -38,6 +41,7 @@ pub struct Firewall {
     pub definitions: Definitions,
     pub sessions: Sessions,
     pub reviews: Reviews,
+    pub warrants: Warrants,
     pub calls: CallIds,
     /// Keeps argument digests in the ledger from being guessed back.
     salt: [u8; 32],
@@ -59,6 +63,7 @@ pub struct Parts {
     pub definitions: Definitions,
     pub sessions: Sessions,
     pub reviews: Reviews,
+    pub warrants: Warrants,
     pub seed: u64,
     pub salt: [u8; 32],
 }
@@ -98,6 +103,7 @@ impl Firewall {
             definitions: parts.definitions,
             sessions: parts.sessions,
             reviews: parts.reviews,
+            warrants: parts.warrants,
             calls: CallIds::new(parts.seed),
             salt: parts.salt,
         })
@@ -112,23 +118,33 @@ impl Firewall {
     ) -> Result<Admission, Refusal> {
         let policy = self.policy.load_full();
         let assessment = self.assess(&call, session)?;
-        let grant = check(&call);
-        let ruling = route(&policy, &call, &assessment, &grant);
-        self.record_routed(&call, &assessment, &ruling, &policy)?;
-        let claim = match ruling.route {
+        let checked = self.warrants.check(&call, &assessment, now());
+        if let Some(shown) = &call.shown
+            && let Some(key) = &shown.channel_key
+            && !matches!(checked.grant, Grant::Refused { .. })
+        {
+            session.open_channel(&shown.stack, key);
+        }
+        let ruling = route(&policy, &call, &assessment, &checked.grant);
+        let judged = Judged { assessment, checked, ruling };
+        let routed = self.record_routed(&call, &judged, &policy)?;
+        let claim = match judged.ruling.route {
             Route::Execute | Route::Review => None,
-            Route::Block => return Err(Refusal::Blocked { rule: ruling.rule, why: ruling.why }),
-            Route::Gate => match self.gate(&call, session, &assessment, &ruling, &policy, client).await? {
+            Route::Block => {
+                return Err(Refusal::Blocked { rule: judged.ruling.rule, why: judged.ruling.why });
+            }
+            Route::Gate => match self.gate(&call, session, &judged, &policy, client).await? {
                 Passage::Approved(claim) => Some(claim),
                 Passage::Answered(answer) => return Ok(Admission::Answered(answer)),
             },
         };
-        self.permit(call, assessment, ruling, claim).await.map(|permit| Admission::Permit(Box::new(permit)))
+        let permit = self.permit(call, judged, routed, claim).await?;
+        Ok(Admission::Permit(Box::new(permit)))
     }
 
     /// A rule that panics judges nothing: the call does not run.
     fn assess(&self, call: &Call, session: &Session) -> Result<Assessment, Refusal> {
-        let rules = self.rules.load();
+        let (rules, policy) = (self.rules.load(), self.policy.load());
         let context = Context {
             definition: call.definition.as_ref().map(|listed| &listed.definition),
             definition_changed: call.definition.as_ref().is_some_and(|listed| listed.is_changed()),
@@ -136,6 +152,7 @@ impl Firewall {
             cwd: session.cwd.as_deref(),
             home: session.home.as_deref(),
             crisis_active: session.in_crisis(),
+            known_recipients: policy.known_recipients.as_deref(),
         };
         let judged = catch_unwind(AssertUnwindSafe(|| herma_scoring::assess(&call.pure(), &context, &rules)));
         judged.map_err(|_| {
@@ -148,11 +165,11 @@ impl Firewall {
         &self,
         call: &Call,
         session: &Arc<Session>,
-        assessment: &Assessment,
-        ruling: &Ruling,
+        judged: &Judged,
         policy: &Policy,
         client: &mut impl Waits,
     ) -> Result<Passage, Refusal> {
+        let Judged { assessment, ruling, .. } = judged;
         if assessment.crisis_sensitive && assessment.outbound {
             let reason = format!("{} on {} ({})", call.tool, call.origin.server, call.id);
             self.sessions.enter_crisis(session, &reason, now()).await.map_err(GateError::from)?;
@@ -173,7 +190,7 @@ impl Firewall {
             }
             Waited::Decided(verdict) => match verdict? {
                 Verdict::Approved { claim, by } => {
-                    if !self.still_stands(call, ruling, assessment, policy) {
+                    if !self.still_stands(call, judged, policy) {
                         self.gate.supersede(claim, now()).await?;
                         return Err(Refusal::Superseded { hold });
                     }
@@ -193,25 +210,36 @@ impl Firewall {
         }
     }
 
-    /// What was approved is what runs: the tool's definition and the policy must be those the person saw.
-    fn still_stands(&self, call: &Call, ruling: &Ruling, assessment: &Assessment, policy: &Policy) -> bool {
+    /// What was approved is what runs: the tool's definition, the policy and the warrants must be those that the
+    /// person saw.
+    fn still_stands(&self, call: &Call, judged: &Judged, policy: &Policy) -> bool {
+        let Judged { assessment, checked, ruling } = judged;
         let listed = self.definitions.get(&call.origin.server, &call.tool);
         let same_tool =
             listed.map(|listed| listed.digest) == call.definition.as_ref().map(|listed| listed.digest);
         let current = self.policy.load();
-        let same_policy =
-            current.revision == policy.revision || route(&current, call, assessment, &check(call)) == *ruling;
-        same_tool && same_policy
+        let same_policy = current.revision == policy.revision
+            || route(&current, call, assessment, &checked.grant) == *ruling;
+        same_tool && same_policy && self.warrants.still_stands(checked, call, assessment, now())
     }
 
     /// Step 6. Whatever does more than read is in the ledger, on disk, before it may leave.
     async fn permit(
         self: &Arc<Self>,
         call: Call,
-        assessment: Assessment,
-        ruling: Ruling,
+        judged: Judged,
+        routed: Waiting,
         claim: Option<Claim>,
     ) -> Result<Permit, Refusal> {
+        let Judged { assessment, checked, ruling } = judged;
+        if let Err(unusable) = self.warrants.spend(checked, assessment.class, now()).await? {
+            let why = unusable.to_string();
+            self.record_refused(&call.origin, &call.tool, &why);
+            if let Some(claim) = claim {
+                self.gate.give_up(claim, now()).await?;
+            }
+            return Err(Refusal::Blocked { rule: "warrant".into(), why });
+        }
         let review = match (ruling.route, &assessment.undo) {
             (Route::Review, Some(undo)) => {
                 Some(self.reviews.open(&call, undo, &self.rules.load(), now()).await?)
@@ -220,7 +248,7 @@ impl Firewall {
         };
         if assessment.class > SideEffect::ReadOnly || claim.is_some() {
             let entry = Entry::new(now(), Step::Forwarded)
-                .of(call.id.to_string())
+                .of(call.id.clone())
                 .with("hold", claim.as_ref().map(Claim::hold_id))
                 .with("review", review.as_deref());
             if let Err(error) = self.ledger.record_durable(entry).await {
@@ -230,18 +258,11 @@ impl Firewall {
                 return Err(error.into());
             }
         }
-        Ok(Permit::mint(Arc::clone(self), call, claim))
+        Ok(Permit::mint(Arc::clone(self), call, routed, claim))
     }
 
-    fn record_routed(
-        &self,
-        call: &Call,
-        assessment: &Assessment,
-        ruling: &Ruling,
-        policy: &Policy,
-    ) -> Result<(), LedgerError> {
-        let routed = trace::routed(now(), call, assessment, ruling, policy, &self.salt);
-        self.ledger.record(routed)
+    fn record_routed(&self, call: &Call, judged: &Judged, policy: &Policy) -> Result<Waiting, LedgerError> {
+        self.ledger.record(trace::routed(now(), call, judged, policy, &self.salt))
     }
 
     /// A line for what never became a call.
@@ -261,8 +282,10 @@ impl Firewall {
     pub fn note_server_request(self: &Arc<Self>, call: &Call, session: &Session) {
         let Ok(assessment) = self.assess(call, session) else { return };
         let policy = self.policy.load();
-        let ruling = route(&policy, call, &assessment, &check(call));
-        if let Err(error) = self.record_routed(call, &assessment, &ruling, &policy) {
+        let checked = self.warrants.check(call, &assessment, now());
+        let ruling = route(&policy, call, &assessment, &checked.grant);
+        let judged = Judged { assessment, checked, ruling };
+        if let Err(error) = self.record_routed(call, &judged, &policy) {
             tracing::error!(%error, "a request of the server could not be recorded");
         }
     }
@@ -272,9 +295,7 @@ impl Firewall {
         let entry = Entry::new(now(), Step::Policy)
             .with("policy", policy.revision.as_str())
             .with("rules", rules.digest());
-        if let Err(error) = self.ledger.record(entry) {
-            tracing::error!(%error, "the change of policy could not be recorded");
-        }
+        self.note(entry);
         self.rules.store(Arc::new(rules));
         self.policy.store(Arc::new(policy));
     }
@@ -284,6 +305,47 @@ impl Firewall {
         let entry = Entry::new(now(), Step::Latch).with("cleared", key).with("by", by).with("reason", reason);
         self.ledger.record_durable(entry).await?;
         Ok(self.sessions.leave_crisis(key, by, reason, now()).await?)
+    }
+
+    /// A person puts a warrant over a server, an agent or a session.
+    pub async fn assign_warrant(
+        &self,
+        party: Party,
+        stack: Vec<u8>,
+        by: &str,
+    ) -> Result<WarrantId, WarrantError> {
+        let entry = Entry::new(now(), Step::Warrant).with("assigned", party.to_string()).with("by", by);
+        let entry = entry.with("stack_sha256", Digest::of(&stack).to_string());
+        let id = self.warrants.assign(party, stack, by, now()).await?;
+        self.note(entry.with("warrant", id.to_string()));
+        Ok(id)
+    }
+
+    /// A person takes it away again. False when none was there.
+    pub async fn unassign_warrant(&self, party: &Party, by: &str) -> Result<bool, WarrantError> {
+        let was_there = self.warrants.unassign(party).await?;
+        self.note(Entry::new(now(), Step::Warrant).with("by", by).with("unassigned", party.to_string()));
+        Ok(was_there)
+    }
+
+    /// A person takes back one warrant, a key's, an agent's, or all.
+    pub async fn revoke_warrant(
+        &self,
+        what: &str,
+        by: &str,
+        reason: &str,
+    ) -> Result<RevokedRow, WarrantError> {
+        let row = self.warrants.revoke(what, by, reason, now()).await?;
+        let entry = Entry::new(now(), Step::Warrant).with("by", by).with("reason", reason);
+        self.note(entry.with("revoked", format!("{}:{}", row.kind, row.value)));
+        Ok(row)
+    }
+
+    /// A line that nothing waits for.
+    fn note(&self, entry: Entry) {
+        if let Err(error) = self.ledger.record(entry) {
+            tracing::error!(%error, "what was ordered here could not be recorded");
+        }
     }
 
     /// A named person accepts how a tool is described now. False when its description had not changed.
@@ -310,9 +372,12 @@ enum Passage {
     Answered(Arc<Answer>),
 }
 
-/// Step 3. A call that shows a warrant which nobody verifies is refused by the carrier that read it.
-fn check(_call: &Call) -> Grant {
-    Grant::Absent
+/// What steps 2 to 4 say of a call.
+#[derive(Debug)]
+struct Judged {
+    assessment: Assessment,
+    checked: Checked,
+    ruling: Ruling,
 }
 
 fn route(policy: &Policy, call: &Call, assessment: &Assessment, grant: &Grant) -> Ruling {

@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::outcome::Outcome;
 use super::{Firewall, now};
-use crate::call::Call;
+use crate::call::{Call, CallId};
 use crate::gate::{Answer, Claim};
-use crate::ledger::{Entry, Step};
+use crate::ledger::{Detail, Entry, Step, Waiting};
 
 /// The right to forward one call once. Only [`Firewall::admit`] mints it, and spending it consumes it.
 #[derive(Debug)]
@@ -20,9 +20,9 @@ pub struct Permit {
 }
 
 impl Permit {
-    pub(super) fn mint(firewall: Arc<Firewall>, call: Call, claim: Option<Claim>) -> Self {
-        let frame = call.frame.clone();
-        let open = Open { firewall, call, claim, started: Instant::now() };
+    pub(super) fn mint(firewall: Arc<Firewall>, call: Call, routed: Waiting, claim: Option<Claim>) -> Self {
+        let frame = call.frame;
+        let open = Open { firewall, call: call.id, routed, claim, started: Instant::now() };
         Self { frame, settlement: Settlement { open: Some(open) } }
     }
 
@@ -46,7 +46,9 @@ pub struct Settlement {
 #[derive(Debug)]
 struct Open {
     firewall: Arc<Firewall>,
-    call: Call,
+    call: CallId,
+    /// The line that says how it was routed.
+    routed: Waiting,
     claim: Option<Claim>,
     started: Instant,
 }
@@ -83,15 +85,19 @@ impl Drop for Settlement {
 
 impl Open {
     fn close(self, took: Duration, outcome: Outcome) {
-        let Self { firewall, call, claim, .. } = self;
+        let Self { firewall, call, routed, claim, .. } = self;
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let entry = Entry::new(now(), Step::Settled)
-            .of(call.id.to_string())
-            .with("outcome", outcome.word())
-            .with("took_us", took)
-            .with("bytes", outcome.bytes());
-        if let Err(error) = firewall.ledger.record(entry) {
-            tracing::error!(call = %call.id, %error, "the end of a call could not be recorded");
+        let facts = |detail: &mut Detail| {
+            detail.push("bytes", outcome.bytes());
+            detail.push("outcome", outcome.word());
+            detail.push("took_us", took);
+        };
+        if !firewall.ledger.amend(routed, facts) {
+            let mut entry = Entry::new(now(), Step::Settled).of(call.clone());
+            facts(&mut entry.detail);
+            if let Err(error) = firewall.ledger.record(entry) {
+                tracing::error!(%call, %error, "the end of a call could not be recorded");
+            }
         }
         let Some(claim) = claim else { return };
         if outcome.delivered() {

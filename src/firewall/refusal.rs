@@ -3,6 +3,7 @@
 use crate::gate::GateError;
 use crate::ledger::LedgerError;
 use crate::review::ReviewError;
+use crate::store::StoreError;
 
 /// A call that was not forwarded.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,16 @@ impl From<GateError> for Refusal {
     fn from(error: GateError) -> Self {
         Self::Fault {
             what: format!("the call needs a person and could not be held: {error}. It was not run."),
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Fault {
+            what: format!(
+                "what the call takes of its warrant could not be written down, so it was not run: {error}"
+            ),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! What is known of the agent's sessions: who speaks, what it can do, which of its calls are under way.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use herma_warrant::proof::{self, ProofError};
+use herma_warrant::verify::ChainCache;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::call::{Carrier, Origin};
@@ -23,11 +26,21 @@ pub struct Session {
     pub trusted: bool,
     pub cwd: Option<String>,
     pub home: Option<String>,
+    /// Nobody else can write to it: a pipe or a socket of this user.
+    pub private: bool,
+    channel: Mutex<Option<Channel>>,
     client: Mutex<Client>,
     /// Shared by all sessions of the agent: whom it writes to is not known here.
     crisis: Arc<AtomicBool>,
     under_way: Mutex<HashMap<Bytes, watch::Sender<bool>>>,
     last_used: AtomicI64,
+}
+
+/// A warrant that was proven on a private channel, and the codes that stand for the proof from then on.
+#[derive(Debug)]
+struct Channel {
+    stack: Arc<[u8]>,
+    codes: proof::Session,
 }
 
 /// What a client says of itself.
@@ -58,6 +71,32 @@ impl Session {
         Self { cwd, home, ..self }
     }
 
+    /// Only its own client can speak on it.
+    #[must_use]
+    pub fn privately(self) -> Self {
+        Self { private: true, ..self }
+    }
+
+    /// The warrant was proven: from now on codes under this key stand for it.
+    pub fn open_channel(&self, stack: &Arc<[u8]>, key: &[u8; 32]) {
+        let codes = proof::Session::new(key, ChainCache::digest(stack));
+        *self.channel.lock() = Some(Channel { stack: Arc::clone(stack), codes });
+    }
+
+    /// The warrant that a code stands for; `None` when nothing was proven here.
+    pub fn believe(
+        &self,
+        counter: u64,
+        tool: &str,
+        arguments: &[u8],
+        code: &[u8; 32],
+    ) -> Option<Result<Arc<[u8]>, ProofError>> {
+        let mut channel = self.channel.lock();
+        let channel = channel.as_mut()?;
+        let held = channel.codes.verify(counter, tool, arguments, code);
+        Some(held.map(|()| Arc::clone(&channel.stack)))
+    }
+
     /// Where a call that comes in on this session comes from.
     pub fn origin(&self) -> Origin {
         Origin {
@@ -69,11 +108,11 @@ impl Session {
     }
 
     pub fn client(&self) -> Client {
-        lock(&self.client).clone()
+        self.client.lock().clone()
     }
 
     pub fn introduce(&self, client: Client) {
-        *lock(&self.client) = client;
+        *self.client.lock() = client;
     }
 
     pub fn in_crisis(&self) -> bool {
@@ -82,7 +121,7 @@ impl Session {
 
     /// Notes a request under the bytes of its JSON-RPC id; `None` when one with this id is under way.
     pub fn begin(self: &Arc<Self>, id: &Bytes) -> Option<UnderWay> {
-        let mut under_way = lock(&self.under_way);
+        let mut under_way = self.under_way.lock();
         if under_way.contains_key(id) {
             return None;
         }
@@ -93,7 +132,7 @@ impl Session {
 
     /// The client cancelled the request with this id. True when it was under way here.
     pub fn cancel(&self, id: &[u8]) -> bool {
-        match lock(&self.under_way).get(id) {
+        match self.under_way.lock().get(id) {
             Some(sender) => {
                 sender.send_replace(true);
                 true
@@ -114,7 +153,7 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        lock(&self.session.under_way).remove(&self.id);
+        self.session.under_way.lock().remove(&self.id);
     }
 }
 
@@ -137,7 +176,7 @@ impl Sessions {
 
     /// Gives a session its agent's latch.
     pub fn adopt(&self, mut session: Session) -> Arc<Session> {
-        let mut latched = lock(&self.latched);
+        let mut latched = self.latched.lock();
         session.crisis = Arc::clone(latched.entry(Arc::clone(&session.principal)).or_default());
         Arc::new(session)
     }
@@ -161,7 +200,7 @@ impl Sessions {
         now: i64,
     ) -> Result<bool, StoreError> {
         let was_set = self.store.clear_latch(key, by, reason, now).await?;
-        if let Some(latch) = lock(&self.latched).get(key) {
+        if let Some(latch) = self.latched.lock().get(key) {
             latch.store(false, Ordering::Release);
         }
         Ok(was_set)
@@ -173,7 +212,7 @@ impl Sessions {
 
     /// The session under `key`, made by `new` when it is not known yet.
     pub fn get_or(&self, key: &str, now: i64, new: impl FnOnce() -> Session) -> Arc<Session> {
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         if let Some(session) = known.get(key) {
             session.last_used.store(now, Ordering::Relaxed);
             return Arc::clone(session);
@@ -189,8 +228,4 @@ impl Sessions {
         known.insert(key.to_owned(), Arc::clone(&session));
         session
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

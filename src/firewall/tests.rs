@@ -15,6 +15,7 @@ use crate::call::{Carrier, Origin};
 use crate::gate::{Approver, Decision, GateError, Method, Times};
 use crate::policy::{Matcher, Rule};
 use crate::store::{HoldFilter, HoldState, Sqlite, Store};
+use crate::warrants::Setup;
 
 struct House {
     firewall: Arc<Firewall>,
@@ -63,6 +64,7 @@ impl House {
             frame: format!("frame of {tool}").into(),
             arguments,
             definition: self.firewall.definitions.get("box", tool),
+            shown: None,
         }
     }
 
@@ -120,6 +122,7 @@ async fn open(dir: &Path, times: Times) -> Arc<Firewall> {
         gate: Gate::restore(Arc::clone(&store), ledger.clone(), key, times).await.unwrap(),
         definitions: Definitions::new(Arc::clone(&store), ledger.clone()),
         sessions: Sessions::restore(Arc::clone(&store)).await.unwrap(),
+        warrants: Warrants::restore(Arc::clone(&store), Setup::default(), now()).await.unwrap(),
         reviews: Reviews::new(store),
         ledger,
         seed: 1,

@@ -1,8 +1,10 @@
 //! What the record and the people say of a judged call.
 
 use herma_scoring::{Assessment, Rules, SideEffect, redact_json};
+use herma_warrant::Grant;
 use serde_json::{Value, json};
 
+use super::Judged;
 use super::session::Session;
 use crate::call::{Call, Digest};
 use crate::ledger::{Entry, Step};
@@ -12,38 +14,33 @@ use crate::policy::{Policy, Route, Ruling};
 const END: usize = 8 << 10;
 
 /// The `routed` line, with the names the seed's trace has.
-pub(super) fn routed(
-    at: i64,
-    call: &Call,
-    assessment: &Assessment,
-    ruling: &Ruling,
-    policy: &Policy,
-    salt: &[u8],
-) -> Entry {
+pub(super) fn routed(at: i64, call: &Call, judged: &Judged, policy: &Policy, salt: &[u8]) -> Entry {
+    let Judged { assessment, checked, ruling } = judged;
     let reasons: Vec<Value> =
         assessment.reasons.iter().map(|reason| json!([reason.rule, round(reason.points)])).collect();
     Entry::new(at, Step::Routed)
-        .of(call.id.to_string())
-        .with("carrier", call.origin.carrier.name())
-        .with("principal", &*call.origin.principal)
-        .with("session", &*call.origin.session)
-        .with("server", &*call.origin.server)
-        .with("tool_name", call.tool.as_str())
-        .with("arguments_digest", arguments_digest(call, assessment, salt))
+        .of(call.id.clone())
+        // In the order of the line, so that the writer finds them sorted.
         .with("arguments_bytes", call.raw_arguments.len())
+        .with("arguments_digest", arguments_digest(call, assessment, salt))
+        .with("carrier", call.origin.carrier.name())
         .with("class", class(assessment.class))
-        .with("reversible", assessment.reversible())
-        .with("risk_score", round(assessment.risk_score))
         .with("confidence", round(assessment.confidence))
         .with("crisis_sensitive", assessment.crisis_sensitive)
-        .with("reasons", reasons)
-        .with("grant", "absent")
-        .with("route", ruling.route.name())
+        .with("grant", grant(&checked.grant))
         .with("pattern", ruling.route.pattern())
-        .with("requires_human", ruling.route == Route::Gate)
-        .with("rule", ruling.rule.as_str())
-        .with("would", ruling.would.map(Route::name))
         .with("policy", policy.revision.as_str())
+        .with("principal", &*call.origin.principal)
+        .with("reasons", reasons)
+        .with("requires_human", ruling.route == Route::Gate)
+        .with("reversible", assessment.reversible())
+        .with("risk_score", round(assessment.risk_score))
+        .with("route", ruling.route.name())
+        .with("rule", ruling.rule.as_str())
+        .with("server", &*call.origin.server)
+        .with("session", &*call.origin.session)
+        .with("tool_name", call.tool.as_str())
+        .with("would", ruling.would.map(Route::name))
 }
 
 /// A salted digest of the arguments. Of a long text that is only read with, its two ends and its length: hashing
@@ -97,6 +94,15 @@ pub(super) fn class(class: SideEffect) -> &'static str {
         SideEffect::LocalReversible => "local_reversible",
         SideEffect::External => "external",
         SideEffect::Critical => "critical",
+    }
+}
+
+fn grant(grant: &Grant) -> &'static str {
+    match grant {
+        Grant::Absent => "absent",
+        Grant::Authorised => "authorised",
+        Grant::Gated { .. } => "gated",
+        Grant::Refused { .. } => "refused",
     }
 }
 

@@ -1,9 +1,10 @@
 //! One call that waits, as this process knows it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turn, MutexGuard as TurnGuard, watch};
 
 use crate::store::{HoldRow, HoldState};
@@ -90,11 +91,11 @@ impl Hold {
     }
 
     pub(super) fn row(&self) -> HoldRow {
-        self.row.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.row.lock().clone()
     }
 
     pub(super) fn set_row(&self, row: HoldRow) {
-        *self.row.lock().unwrap_or_else(PoisonError::into_inner) = row;
+        *self.row.lock() = row;
     }
 
     pub(super) async fn turn(&self) -> TurnGuard<'_, ()> {

@@ -8,10 +8,11 @@ mod receipt;
 mod stay;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::sync::broadcast;
 
@@ -123,7 +124,7 @@ impl Gate {
     async fn persist(&self, row: &HoldRow, call: &Call) -> Result<(), GateError> {
         self.store.insert_hold(row.clone(), Some(call.raw_arguments.to_vec())).await?;
         let entry = Entry::new(row.created_ms, Step::Held)
-            .of(call.id.to_string())
+            .of(call.id.clone())
             .with("hold", row.id.as_str())
             .with("digest", row.digest.as_str())
             .with("expires", row.expires_ms);
@@ -369,7 +370,7 @@ impl Gate {
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<Hold>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

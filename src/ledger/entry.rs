@@ -1,7 +1,10 @@
 //! What one line of the ledger says.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt::{self, Write};
+use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,7 +27,7 @@ pub struct Entry {
     /// When it happened, in Unix milliseconds.
     pub at: i64,
     /// The call it belongs to, if it belongs to one.
-    pub call: Option<String>,
+    pub call: Option<Arc<str>>,
     pub step: Step,
     pub detail: Detail,
 }
@@ -35,7 +38,7 @@ impl Entry {
     }
 
     #[must_use]
-    pub fn of(mut self, call: impl Into<String>) -> Self {
+    pub fn of(mut self, call: impl Into<Arc<str>>) -> Self {
         self.call = Some(call.into());
         self
     }
@@ -88,10 +91,10 @@ impl fmt::Display for Step {
 }
 
 /// The named facts of an entry. A name given twice keeps its last value.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Detail {
-    /// Names, each with the end of its value in `values`.
-    names: Vec<(Cow<'static, str>, usize)>,
+    /// Names in the order of the line, each with the place of its value in `values`.
+    names: Vec<(Cow<'static, str>, Range<usize>)>,
     /// Canonical JSON, one value after the other.
     values: String,
 }
@@ -99,23 +102,38 @@ pub struct Detail {
 impl Detail {
     pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         if self.names.is_empty() {
-            self.names.reserve(8);
-            self.values.reserve(256);
+            self.names.reserve(24);
+            self.values.reserve(512);
         }
+        let start = self.values.len();
         write_value(&mut self.values, &value.into());
-        self.names.push((name.into(), self.values.len()));
+        let (name, place) = (name.into(), start..self.values.len());
+        // Whoever names facts in their order pays no search.
+        match self.names.last().map(|(last, _)| order(last, &name)) {
+            None | Some(Ordering::Less) => self.names.push((name, place)),
+            _ => match self.names.binary_search_by(|(known, _)| order(known, &name)) {
+                Ok(at) => self.names.get_mut(at).into_iter().for_each(|known| known.1 = place.clone()),
+                Err(at) => self.names.insert(at, (name, place)),
+            },
+        }
     }
 
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
+    fn facts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.names.iter().filter_map(|(name, place)| Some((name.as_ref(), self.values.get(place.clone())?)))
+    }
+
     fn write(&self, text: &mut String) {
-        let starts = std::iter::once(0).chain(self.names.iter().map(|(_, end)| *end));
-        let values = starts
-            .zip(&self.names)
-            .filter_map(|(start, (name, end))| Some((name.as_ref(), self.values.get(start..*end)?)));
-        write_members(text, values, |text, value| text.push_str(value));
+        write_members(text, self.facts(), |text, value| text.push_str(value));
+    }
+}
+
+impl PartialEq for Detail {
+    fn eq(&self, other: &Self) -> bool {
+        self.facts().eq(other.facts())
     }
 }
 
@@ -153,7 +171,9 @@ fn write_value(text: &mut String, value: &Value) {
             Ok(())
         }
         Value::Object(facts) => {
-            write_members(text, facts.iter().map(|(name, value)| (name.as_str(), value)), write_value);
+            let mut facts: Vec<_> = facts.iter().map(|(name, value)| (name.as_str(), value)).collect();
+            facts.sort_by(|(a, _), (b, _)| order(a, b));
+            write_members(text, facts.into_iter(), write_value);
             Ok(())
         }
         Value::Number(number) if number.is_f64() => serde_json_canonicalizer::to_string(number)
@@ -173,23 +193,14 @@ fn write_value(text: &mut String, value: &Value) {
     };
 }
 
-/// An object, in the order of the UTF-16 forms of its names. Of equal names the last one stays.
+/// An object of members that are in order, each once.
 fn write_members<'a, V>(
     text: &mut String,
     members: impl Iterator<Item = (&'a str, V)>,
     write_value: impl Fn(&mut String, V),
 ) {
-    let mut members: Vec<_> = members.collect();
-    members.sort_by(|(a, _), (b, _)| match a.is_ascii() && b.is_ascii() {
-        true => a.cmp(b),
-        false => a.encode_utf16().cmp(b.encode_utf16()),
-    });
-    let mut members = members.into_iter().peekable();
     let mut before = '{';
-    while let Some((name, value)) = members.next() {
-        if members.peek().is_some_and(|(next, _)| *next == name) {
-            continue;
-        }
+    for (name, value) in members {
         text.push(before);
         before = ',';
         write_text(text, name);
@@ -199,13 +210,24 @@ fn write_members<'a, V>(
     text.push_str(if before == '{' { "{}" } else { "}" });
 }
 
+/// RFC 8785 orders names by their UTF-16 forms.
+fn order(a: &str, b: &str) -> Ordering {
+    match a.is_ascii() && b.is_ascii() {
+        true => a.cmp(b),
+        false => a.encode_utf16().cmp(b.encode_utf16()),
+    }
+}
+
 fn write_text(text: &mut String, said: &str) {
-    if said.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
-        let _ = write!(text, "{}", Value::from(said));
-    } else {
+    // Without a way out of the loop it goes many bytes at a time.
+    let is_plain =
+        said.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
+    if is_plain {
         text.push('"');
         text.push_str(said);
         text.push('"');
+    } else {
+        let _ = write!(text, "{}", Value::from(said));
     }
 }
 

@@ -10,7 +10,8 @@
 //!
 //! Producers push into a bounded buffer and go on; one thread writes. It collects for a few
 //! milliseconds before it writes, unless somebody waits for the disk: all who wait share one sync.
-//! What nobody waited for is at most a second older than the disk.
+//! What nobody waited for is at most a second older than the disk. A call that is over before its line is
+//! taken has its outcome in that line.
 
 mod entry;
 mod journal;
@@ -39,6 +40,7 @@ pub use segment::{Follower, Line, Place, Reader};
 pub use verify::{Problem, Report, verify};
 
 use journal::Journal;
+pub use writer::Waiting;
 use writer::{Item, Shared, Writer};
 
 /// How many entries may wait for the writer before callers are refused.
@@ -107,8 +109,13 @@ impl Ledger {
     }
 
     /// Hands an entry to the writer. Costs a push under a short lock; the disk follows later.
-    pub fn record(&self, entry: Entry) -> Result<(), LedgerError> {
+    pub fn record(&self, entry: Entry) -> Result<Waiting, LedgerError> {
         self.0.shared.push(Item::Plain(entry))
+    }
+
+    /// Adds facts to an entry that the writer has not taken yet. False when it has: what is written stays.
+    pub fn amend(&self, waiting: Waiting, add: impl FnOnce(&mut Detail)) -> bool {
+        self.0.shared.amend(waiting, add)
     }
 
     /// Resolves to the entry's number once it, and everything before it, is on the disk.

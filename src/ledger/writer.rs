@@ -1,14 +1,15 @@
 //! The one thread that writes, and the buffer before it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::journal::Journal;
-use super::{CAPACITY, Entry, LedgerError, SignedHead, Step};
+use super::{CAPACITY, Detail, Entry, LedgerError, SignedHead, Step};
 
 /// How long the writer lets entries gather while nobody waits for the disk.
 const GATHER: Duration = Duration::from_millis(10);
@@ -24,6 +25,13 @@ pub(super) enum Item {
     Checkpoint(Reply<SignedHead>),
 }
 
+/// An entry that the writer may not have taken yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    batch: u64,
+    place: usize,
+}
+
 /// What producers and the writer share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -36,6 +44,8 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     items: Vec<Item>,
+    /// How many batches the writer has taken.
+    taken: u64,
     /// The writer sleeps until somebody wakes it.
     idle: bool,
     /// Somebody waits for the disk.
@@ -47,16 +57,17 @@ struct Queue {
 }
 
 impl Shared {
-    pub(super) fn push(&self, item: Item) -> Result<(), LedgerError> {
+    pub(super) fn push(&self, item: Item) -> Result<Waiting, LedgerError> {
         self.health()?;
         let urgent = !matches!(item, Item::Plain(_));
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if queue.closed {
             return Err(LedgerError::Closed);
         }
         if queue.items.len() >= CAPACITY {
             return Err(LedgerError::Full);
         }
+        let waiting = Waiting { batch: queue.taken, place: queue.items.len() };
         queue.items.push(item);
         queue.urgent |= urgent;
         // Waking a thread is a system call: only the first entry after a rest pays it.
@@ -65,11 +76,21 @@ impl Shared {
         if wake {
             self.wake.notify_one();
         }
-        Ok(())
+        Ok(waiting)
+    }
+
+    pub(super) fn amend(&self, waiting: Waiting, add: impl FnOnce(&mut Detail)) -> bool {
+        let mut queue = self.queue.lock();
+        if queue.taken != waiting.batch {
+            return false;
+        }
+        let Some(Item::Plain(entry)) = queue.items.get_mut(waiting.place) else { return false };
+        add(&mut entry.detail);
+        true
     }
 
     pub(super) fn close(&self, reply: Option<Reply<SignedHead>>) {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         queue.closed = true;
         if !queue.over {
             queue.closing.extend(reply);
@@ -80,7 +101,7 @@ impl Shared {
 
     pub(super) fn health(&self) -> Result<(), LedgerError> {
         if self.failed.load(Ordering::Acquire) {
-            let why = lock(&self.failure).clone();
+            let why = self.failure.lock().clone();
             return Err(LedgerError::Failed(why.unwrap_or_default()));
         }
         Ok(())
@@ -88,7 +109,7 @@ impl Shared {
 
     /// After this nothing waits for the writer. Returns those who asked it to close.
     fn end(&self) -> Vec<Reply<SignedHead>> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         queue.closed = true;
         queue.over = true;
         queue.items.clear();
@@ -97,40 +118,31 @@ impl Shared {
 
     fn fail(&self, why: Option<Arc<str>>) {
         let failed = why.is_some();
-        *lock(&self.failure) = why;
+        *self.failure.lock() = why;
         self.failed.store(failed, Ordering::Release);
     }
 
     /// Sleeps until there is work, and a little longer so that it comes in batches. Moves it into
     /// `batch` and says whether the ledger is closing.
     fn take(&self, batch: &mut Vec<Item>, rest: Option<Duration>) -> bool {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if queue.items.is_empty() && !queue.closed {
             queue.idle = true;
             let asleep = |queue: &mut Queue| queue.idle && !queue.closed;
-            queue = match rest {
-                Some(rest) => self
-                    .wake
-                    .wait_timeout_while(queue, rest, asleep)
-                    .map_or_else(|poisoned| poisoned.into_inner().0, |(queue, _)| queue),
-                None => self.wake.wait_while(queue, asleep).unwrap_or_else(PoisonError::into_inner),
-            };
+            match rest {
+                Some(rest) => drop(self.wake.wait_while_for(&mut queue, asleep, rest)),
+                None => self.wake.wait_while(&mut queue, asleep),
+            }
             queue.idle = false;
         }
         if !queue.items.is_empty() {
-            queue = self
-                .wake
-                .wait_timeout_while(queue, GATHER, |queue| !queue.urgent && !queue.closed)
-                .map_or_else(|poisoned| poisoned.into_inner().0, |(queue, _)| queue);
+            self.wake.wait_while_for(&mut queue, |queue| !queue.urgent && !queue.closed, GATHER);
         }
         queue.urgent = false;
+        queue.taken += 1;
         std::mem::swap(&mut queue.items, batch);
         queue.closed
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Pending {
@@ -318,4 +330,23 @@ pub(super) fn now() -> i64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_joins_its_line_until_the_writer_has_taken_it() {
+        let shared = Shared::default();
+        let waiting = shared.push(Item::Plain(Entry::new(1, Step::Routed))).unwrap();
+        assert!(shared.amend(waiting, |detail| detail.push("outcome", "answered")));
+        let mut batch = Vec::new();
+        shared.take(&mut batch, None);
+        let [Item::Plain(entry)] = &*batch else { panic!("{batch:?}") };
+        assert_eq!(entry.detail, Detail::from_iter([("outcome", "answered")]));
+        // The next batch has a line in the same place: it is another one's.
+        shared.push(Item::Plain(Entry::new(2, Step::Held))).unwrap();
+        assert!(!shared.amend(waiting, |detail| detail.push("outcome", "lost")));
+    }
 }

@@ -8,17 +8,21 @@ mod rows;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
+mod warrants;
 
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 
+use herma_warrant::warrant::WarrantId;
+
 pub use rows::{
     HoldChange, HoldFilter, HoldRow, HoldState, Latch, LatchEvent, Order, Pinned, Purged, ReviewChange,
     ReviewRow, ReviewState, UnknownState,
 };
 pub use sqlite::Sqlite;
+pub use warrants::{Assigned, RevokedRow, Unusable, UseUp, WarrantState};
 
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
@@ -94,6 +98,28 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn reviews(&self, state: ReviewState, limit: u32) -> Task<'_, Vec<ReviewRow>>;
 
     fn change_review(&self, id: &str, version: u64, change: ReviewChange) -> Task<'_, ReviewRow>;
+
+    /// Uses up all of it, or nothing: once this is answered, it is on the disk.
+    fn use_up(&self, uses: UseUp) -> Task<'_, Result<(), Unusable>>;
+
+    /// What was drawn of each budget of one warrant, in millionths.
+    fn drawn(&self, warrant: WarrantId) -> Task<'_, Vec<(String, u128)>>;
+
+    fn revoke(&self, row: RevokedRow) -> Task<'_, ()>;
+
+    /// Keeps the newest signed list of revocations of an issuer.
+    fn keep_list(&self, issuer: &str, bytes: Vec<u8>) -> Task<'_, ()>;
+
+    /// Puts a warrant over its subject, in the place of any other.
+    fn assign(&self, row: Assigned) -> Task<'_, ()>;
+
+    /// False when none was there.
+    fn unassign(&self, subject: &str) -> Task<'_, bool>;
+
+    /// Notes that warrants were judged by this second; an earlier one changes nothing.
+    fn advance_clock(&self, to: u64) -> Task<'_, ()>;
+
+    fn warrant_state(&self, now: u64) -> Task<'_, WarrantState>;
 
     /// Forgets the raw arguments of holds created before this time, unless a hold is still open.
     fn purge(&self, before_ms: i64) -> Task<'_, Purged>;

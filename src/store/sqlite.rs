@@ -2,18 +2,20 @@
 
 mod connection;
 mod statements;
+mod warrants;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use herma_warrant::warrant::WarrantId;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    HoldChange, HoldFilter, HoldRow, Latch, LatchEvent, Pinned, Purged, ReviewChange, ReviewRow, ReviewState,
-    Store, StoreError, Task,
+    Assigned, HoldChange, HoldFilter, HoldRow, Latch, LatchEvent, Pinned, Purged, ReviewChange, ReviewRow,
+    ReviewState, RevokedRow, Store, StoreError, Task, Unusable, UseUp, WarrantState,
 };
 use connection::Failure;
 
@@ -158,6 +160,40 @@ impl Store for Sqlite {
     fn change_review(&self, id: &str, version: u64, change: ReviewChange) -> Task<'_, ReviewRow> {
         let id = id.to_owned();
         self.ask(move |db| statements::change_review(db, &id, version, change))
+    }
+
+    fn use_up(&self, uses: UseUp) -> Task<'_, Result<(), Unusable>> {
+        self.ask(move |db| warrants::use_up(db, &uses))
+    }
+
+    fn drawn(&self, warrant: WarrantId) -> Task<'_, Vec<(String, u128)>> {
+        self.ask(move |db| warrants::drawn(db, warrant))
+    }
+
+    fn revoke(&self, row: RevokedRow) -> Task<'_, ()> {
+        self.ask(move |db| warrants::revoke(db, &row))
+    }
+
+    fn keep_list(&self, issuer: &str, bytes: Vec<u8>) -> Task<'_, ()> {
+        let issuer = issuer.to_owned();
+        self.ask(move |db| warrants::keep_list(db, &issuer, &bytes))
+    }
+
+    fn assign(&self, row: Assigned) -> Task<'_, ()> {
+        self.ask(move |db| warrants::assign(db, &row))
+    }
+
+    fn unassign(&self, subject: &str) -> Task<'_, bool> {
+        let subject = subject.to_owned();
+        self.ask(move |db| warrants::unassign(db, &subject))
+    }
+
+    fn advance_clock(&self, to: u64) -> Task<'_, ()> {
+        self.ask(move |db| warrants::advance_clock(db, to))
+    }
+
+    fn warrant_state(&self, now: u64) -> Task<'_, WarrantState> {
+        self.ask(move |db| warrants::state(db, now))
     }
 
     fn purge(&self, before_ms: i64) -> Task<'_, Purged> {

@@ -45,9 +45,16 @@ pub(crate) struct Plan {
     listen: String,
     config: String,
     upstreams: Vec<(String, String)>,
+    env: Vec<(String, String)>,
 }
 
 impl Plan {
+    /// With a variable in the environment of the daemon.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// With more lines for `[listen]`.
     pub(crate) fn listening(lines: &str) -> Self {
         Self { listen: lines.to_owned(), ..Self::default() }
@@ -87,6 +94,7 @@ impl Plan {
 pub(crate) struct House {
     dir: TempDir,
     upstreams: Vec<(String, String)>,
+    env: Vec<(String, String)>,
     daemon: Option<Daemon>,
 }
 
@@ -99,12 +107,13 @@ struct Daemon {
 impl House {
     /// A data directory and nothing in it: `wrap` finds no daemon and starts its own.
     pub(crate) fn empty() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), upstreams: Vec::new(), daemon: None }
+        Self { dir: tempfile::tempdir().unwrap(), upstreams: Vec::new(), env: Vec::new(), daemon: None }
     }
 
     async fn open(plan: Plan) -> Self {
         let mut house = Self::empty();
         house.upstreams = plan.upstreams;
+        house.env = plan.env;
         let config = format!("[listen]\nagent = \"127.0.0.1:0\"\n{}{}", plan.listen, plan.config);
         std::fs::write(house.dir.path().join("herma.toml"), config).unwrap();
         if !direct() {
@@ -120,7 +129,7 @@ impl House {
         let _absent = std::fs::remove_file(&ready).is_err();
         let mut command = std::process::Command::new(HERMA);
         command.arg("serve").arg("--config").arg(self.dir.path().join("herma.toml"));
-        command.arg("--data-dir").arg(self.dir.path());
+        command.arg("--data-dir").arg(self.dir.path()).envs(self.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.process_group(0);
         let mut child = Command::from(command).kill_on_drop(true).spawn().unwrap();

@@ -22,6 +22,8 @@ mod packages;
 mod pipe;
 mod policy;
 mod servers;
+mod tls;
 mod transparency;
+mod warrants;
 mod watch;
 mod wire;

@@ -49,6 +49,7 @@ packs![
     "secrets.toml",
     "sql.toml",
     "code.toml",
+    "python.toml",
     "message.toml",
     "crisis/en.toml",
     "crisis/en_veiled.toml",

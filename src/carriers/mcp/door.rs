@@ -1,11 +1,11 @@
 //! What both transports share: a frame of a client goes in, and comes out as a permit or an answer.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use herma_scoring::Kind;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,11 +13,12 @@ use tokio::sync::oneshot;
 
 use super::answer::{self, Shape};
 use super::era::{Declared, Era, Initialize, elicits_forms};
+use super::frame::{CallFrame, name_of, params};
 use super::hold::{Line, Next, Patience, decide_in_band, in_band};
+use super::members::{Members, around};
 use super::receive::{ReceiveError, Received, receive};
 use super::request_state::{Leg, States};
 use super::tasks::Tasks;
-use crate::call::Origin;
 use crate::config::Denial;
 use crate::firewall::session::{Client, Session, UnderWay};
 use crate::firewall::{Admission, Firewall, Permit, Refusal, now};
@@ -38,6 +39,8 @@ pub struct Door {
 pub struct Manners {
     pub denial: Denial,
     pub hold_budget: Option<Duration>,
+    /// Warrants that calls show are passed on.
+    pub forward_warrant: bool,
 }
 
 /// How a gated frame comes out.
@@ -66,25 +69,31 @@ impl Door {
         }
     }
 
-    /// A gated frame, from its bytes to its end. `id` are the bytes of its JSON-RPC id.
+    /// Takes the id of a call for it, or gives the answer that says why not.
+    pub fn begin(&self, session: &Arc<Session>, call: &CallFrame, running: bool) -> Result<UnderWay, Bytes> {
+        session.begin(&call.id).filter(|_| !running).ok_or_else(|| {
+            let said = ReceiveError::Duplicate(String::from_utf8_lossy(&call.id).into_owned()).to_string();
+            self.firewall.record_refused(&session.origin(), name_of(call.kind), &said);
+            answer::error(&call.id, answer::code::INVALID_REQUEST, &said)
+        })
+    }
+
+    /// A gated frame, from its bytes to its end.
     pub async fn take<L: Line>(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        origin: Origin,
-        kind: Kind,
-        id: Bytes,
-        frame: Bytes,
+        call: CallFrame,
         under_way: &mut Option<UnderWay>,
         manners: Manners,
         line: &mut L,
     ) -> End {
-        let tool = super::frame::name_of(kind);
-        let received = receive(&self.firewall, origin.clone(), kind, frame, self.frame_limit)
+        let (kind, id) = (call.kind, call.id.clone());
+        let received = receive(&self.firewall, session, call, self.frame_limit, manners.forward_warrant)
             .and_then(|received| self.resume(received));
         let (received, leg) = match received {
             Ok(received) => received,
             Err(error) => {
-                self.firewall.record_refused(&origin, tool, &error.to_string());
+                self.firewall.record_refused(&session.origin(), name_of(kind), &error.to_string());
                 return End::Reply(answer::error(&id, code_of(&error), &error.to_string()));
             }
         };
@@ -191,10 +200,10 @@ impl Door {
     }
 
     /// Notes what a request that is no call says of the session.
-    pub fn overhear(&self, session: &Session, method: &str, params: Option<&RawValue>) {
+    pub fn overhear(&self, session: &Session, method: &str, frame: &[u8]) {
         match method {
             "initialize" => {
-                let read = params.and_then(|raw| serde_json::from_str::<Initialize>(raw.get()).ok());
+                let read = params(frame).and_then(|raw| serde_json::from_str::<Initialize>(raw.get()).ok());
                 let Some(initialize) = read else { return };
                 session.introduce(Client {
                     name: initialize.client.name,
@@ -209,7 +218,7 @@ impl Door {
                     id: &'a RawValue,
                 }
                 if let Some(Ok(cancelled)) =
-                    params.map(|raw| serde_json::from_str::<Cancelled<'_>>(raw.get()))
+                    params(frame).map(|raw| serde_json::from_str::<Cancelled<'_>>(raw.get()))
                 {
                     session.cancel(cancelled.id.get().as_bytes());
                 }
@@ -237,7 +246,7 @@ fn code_of(error: &ReceiveError) -> i32 {
         ReceiveError::Json(_) | ReceiveError::Retry(_) | ReceiveError::NotCanonical(_) => answer::code::PARSE,
         ReceiveError::Header { .. } => answer::code::HEADER_MISMATCH,
         ReceiveError::Unnamed(..) | ReceiveError::State(_) => answer::code::INVALID_PARAMS,
-        ReceiveError::Warrant => answer::code::NOT_PERMITTED,
+        ReceiveError::Warrant(_) => answer::code::NOT_PERMITTED,
     }
 }
 
@@ -296,44 +305,6 @@ fn strip(frame: &[u8], leg: &Leg) -> Result<Stripped, ReceiveError> {
     Ok(Stripped { frame, action })
 }
 
-/// What stands before and after `part`, which is a slice of `whole`.
-pub(super) fn around<'a>(whole: &'a [u8], part: &[u8]) -> (&'a [u8], &'a [u8]) {
-    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
-    let end = start.saturating_add(part.len());
-    (whole.get(..start).unwrap_or_default(), whole.get(end..).unwrap_or_default())
-}
-
-/// The members of an object, their values as they stand.
-struct Members(Vec<(String, String)>);
-
-impl Members {
-    fn read(text: &str) -> Result<Self, serde_json::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    members.push((name, value.get().to_owned()));
-                }
-                Ok(Members(members))
-            }
-        }
-        serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(text), Visitor)
-    }
-
-    fn write(&self) -> String {
-        let members: Vec<_> =
-            self.0.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
-        format!("{{{}}}", members.join(","))
-    }
-}
-
 /// Forms that clients were asked to show, by the JSON-RPC id of our request.
 #[derive(Debug, Default)]
 pub struct Questions {
@@ -353,7 +324,7 @@ impl Questions {
     pub(super) fn ask(&self, nonce: &str, params: &Value) -> (Waiting, Bytes) {
         let id = format!("herma-{nonce}");
         let (sender, action) = oneshot::channel();
-        lock(&self.open).insert(id.clone(), sender);
+        self.open.lock().insert(id.clone(), sender);
         let request = serde_json::json!({ "jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": params });
         (Waiting { open: Arc::clone(&self.open), id, action }, request.to_string().into())
     }
@@ -361,7 +332,7 @@ impl Questions {
     /// Takes an answer of a client if it is to a question of ours.
     pub fn answer(&self, id: Option<&RawValue>, result: Option<&RawValue>) -> bool {
         let Some(id) = id.and_then(|id| serde_json::from_str::<String>(id.get()).ok()) else { return false };
-        let Some(sender) = lock(&self.open).remove(&id) else { return false };
+        let Some(sender) = self.open.lock().remove(&id) else { return false };
         let action = result
             .and_then(|result| serde_json::from_str::<Value>(result.get()).ok())
             .and_then(|result| result.get("action")?.as_str().map(str::to_owned));
@@ -378,10 +349,6 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        lock(&self.open).remove(&self.id);
+        self.open.lock().remove(&self.id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,23 +4,71 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use herma_scoring::Kind;
 
 use super::answer::code;
+use super::shown::Presented;
 
 /// What one frame is, as far as a proxy must know.
 #[derive(Debug)]
 pub enum Frame<'a> {
     /// A request that is a call.
-    Call { kind: Kind, id: Option<&'a RawValue> },
+    Call(Called<'a>),
     /// Any other request or notification.
-    Other { method: Cow<'a, str>, id: Option<&'a RawValue>, params: Option<&'a RawValue> },
+    Other { method: Cow<'a, str>, id: Option<&'a RawValue> },
     /// An answer to a request of the other side.
     Answer { id: Option<&'a RawValue>, result: Option<&'a RawValue>, error: Option<&'a RawValue> },
     /// A JSON array of frames without any call in it.
     Batch,
+}
+
+/// A call and its parts, as they stand in the frame.
+#[derive(Debug)]
+pub struct Called<'a> {
+    pub kind: Kind,
+    pub id: Option<&'a RawValue>,
+    arguments: Option<&'a RawValue>,
+    meta: Option<&'a RawValue>,
+}
+
+/// A frame that is a call, to be kept: its parts share its bytes.
+#[derive(Debug, Clone)]
+pub struct CallFrame {
+    pub kind: Kind,
+    pub frame: Bytes,
+    /// Its JSON-RPC id; empty when it has none.
+    pub id: Bytes,
+    pub(super) arguments: Bytes,
+    /// `params._meta.progressToken`.
+    pub(super) progress_token: Option<Bytes>,
+    /// The warrant that came beside it.
+    pub(super) presented: Option<Presented>,
+}
+
+impl Called<'_> {
+    /// `frame` is what this was read from.
+    pub fn keep(&self, frame: &Bytes) -> CallFrame {
+        CallFrame {
+            kind: self.kind,
+            frame: frame.clone(),
+            id: part(frame, self.id),
+            arguments: part(frame, self.arguments),
+            progress_token: self.progress_token().map(|token| part(frame, Some(token))),
+            presented: None,
+        }
+    }
+
+    fn progress_token(&self) -> Option<&RawValue> {
+        #[derive(Deserialize)]
+        struct Meta<'a> {
+            #[serde(borrow, rename = "progressToken")]
+            progress_token: &'a RawValue,
+        }
+        serde_json::from_str::<Meta<'_>>(self.meta?.get()).ok().map(|meta| meta.progress_token)
+    }
 }
 
 /// Why a frame was refused before it was understood.
@@ -66,23 +114,29 @@ pub fn kind_of(method: &str) -> Option<Kind> {
 impl<'a> Frame<'a> {
     /// Classifies `bytes`. Whatever two parsers could classify differently is refused.
     pub fn read(bytes: &'a [u8]) -> Result<Self, FrameError> {
-        match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(b'[') => read_batch(bytes),
-            _ => read_one(bytes),
+        // One look at all bytes here spares the parser one at every part.
+        let text = std::str::from_utf8(bytes).map_err(|error| FrameError::Unreadable(error.to_string()))?;
+        Self::of(text)
+    }
+
+    fn of(text: &'a str) -> Result<Self, FrameError> {
+        match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'[') => read_batch(text),
+            _ => read_one(text),
         }
     }
 
     pub fn id(&self) -> Option<&'a RawValue> {
         match self {
-            Self::Call { id, .. } | Self::Other { id, .. } | Self::Answer { id, .. } => *id,
+            Self::Call(Called { id, .. }) | Self::Other { id, .. } | Self::Answer { id, .. } => *id,
             Self::Batch => None,
         }
     }
 }
 
-fn read_one(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
+fn read_one(text: &str) -> Result<Frame<'_>, FrameError> {
     let envelope: Envelope<'_> =
-        serde_json::from_slice(bytes).map_err(|error| FrameError::Unreadable(error.to_string()))?;
+        serde_json::from_str(text).map_err(|error| FrameError::Unreadable(error.to_string()))?;
     if let Some(name) = envelope.look_alike {
         return Err(FrameError::LookAlike(name));
     }
@@ -97,25 +151,40 @@ fn read_one(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
     }
     match kind {
         Some(_) if method.is_escaped() => Err(FrameError::EscapedMethod),
-        Some(kind) => Ok(Frame::Call { kind, id: envelope.id }),
+        Some(kind) => {
+            let Params { arguments, meta } = envelope.params.unwrap_or_default();
+            Ok(Frame::Call(Called { kind, id: envelope.id, arguments, meta }))
+        }
         None if GATED.iter().any(|gated| gated.eq_ignore_ascii_case(&text)) => {
             Err(FrameError::LookAlike(text.chars().take(32).collect()))
         }
-        None => Ok(Frame::Other { method: text, id: envelope.id, params: envelope.params }),
+        None => Ok(Frame::Other { method: text, id: envelope.id }),
     }
 }
 
-fn read_batch(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
+fn read_batch(text: &str) -> Result<Frame<'_>, FrameError> {
     let parts: Vec<&RawValue> =
-        serde_json::from_slice(bytes).map_err(|error| FrameError::Unreadable(error.to_string()))?;
+        serde_json::from_str(text).map_err(|error| FrameError::Unreadable(error.to_string()))?;
     for part in parts {
-        match Frame::read(part.get().as_bytes())? {
-            Frame::Call { kind, .. } => return Err(FrameError::CallInBatch(name_of(kind).to_owned())),
+        match Frame::of(part.get())? {
+            Frame::Call(Called { kind, .. }) => {
+                return Err(FrameError::CallInBatch(name_of(kind).to_owned()));
+            }
             Frame::Batch => return Err(FrameError::Unreadable("a batch within a batch".to_owned())),
             Frame::Other { .. } | Frame::Answer { .. } => {}
         }
     }
     Ok(Frame::Batch)
+}
+
+/// The `params` of a frame that has been read before.
+pub(super) fn params(frame: &[u8]) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Outer<'a> {
+        #[serde(borrow)]
+        params: Option<&'a RawValue>,
+    }
+    serde_json::from_slice::<Outer<'_>>(frame).ok()?.params
 }
 
 /// A part of `frame`, its bytes shared; empty when it is not there.
@@ -138,10 +207,18 @@ pub fn name_of(kind: Kind) -> &'static str {
 struct Envelope<'a> {
     method: Option<Method<'a>>,
     id: Option<&'a RawValue>,
-    params: Option<&'a RawValue>,
+    params: Option<Params<'a>>,
     result: Option<&'a RawValue>,
     error: Option<&'a RawValue>,
     look_alike: Option<String>,
+}
+
+/// What a call needs of `params`, found while the frame is read the first time. The strict reader has the last
+/// word on the rest.
+#[derive(Default)]
+struct Params<'a> {
+    arguments: Option<&'a RawValue>,
+    meta: Option<&'a RawValue>,
 }
 
 /// Kept raw, because an escaped spelling is a trick that a decoded string no longer shows.
@@ -167,6 +244,66 @@ impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
     }
 }
 
+impl<'de: 'a, 'a> Deserialize<'de> for Params<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ParamsVisitor(std::marker::PhantomData))
+    }
+}
+
+struct ParamsVisitor<'a>(std::marker::PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a> serde::de::Visitor<'de> for ParamsVisitor<'a> {
+    type Value = Params<'a>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("params")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut params = Params::default();
+        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
+            match &*key {
+                "arguments" => params.arguments = Some(map.next_value()?),
+                "_meta" => params.meta = Some(map.next_value()?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(params)
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Params::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Params::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Params::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Params::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Params::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Params::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Params::default())
+    }
+}
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
 struct Visitor<'a>(std::marker::PhantomData<&'a ()>);
 
 impl<'de: 'a, 'a> serde::de::Visitor<'de> for Visitor<'a> {
@@ -177,13 +314,7 @@ impl<'de: 'a, 'a> serde::de::Visitor<'de> for Visitor<'a> {
     }
 
     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        #[derive(Deserialize)]
-        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-        fn once<'a, E: serde::de::Error>(
-            slot: &mut Option<&'a RawValue>,
-            value: &'a RawValue,
-            name: &str,
-        ) -> Result<(), E> {
+        fn once<T, E: serde::de::Error>(slot: &mut Option<T>, value: T, name: &str) -> Result<(), E> {
             match slot.replace(value) {
                 None => Ok(()),
                 Some(_) => Err(E::custom(format_args!("the member `{name}` stands twice"))),
@@ -192,14 +323,14 @@ impl<'de: 'a, 'a> serde::de::Visitor<'de> for Visitor<'a> {
         let mut envelope = Envelope::default();
         let mut method = None;
         while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
-            let value: &'de RawValue = map.next_value()?;
             match &*key {
-                "method" => once(&mut method, value, "method")?,
-                "id" => once(&mut envelope.id, value, "id")?,
-                "params" => once(&mut envelope.params, value, "params")?,
-                "result" => once(&mut envelope.result, value, "result")?,
-                "error" => once(&mut envelope.error, value, "error")?,
+                "method" => once(&mut method, map.next_value()?, "method")?,
+                "id" => once(&mut envelope.id, map.next_value()?, "id")?,
+                "params" => once(&mut envelope.params, map.next_value()?, "params")?,
+                "result" => once(&mut envelope.result, map.next_value()?, "result")?,
+                "error" => once(&mut envelope.error, map.next_value()?, "error")?,
                 other => {
+                    map.next_value::<IgnoredAny>()?;
                     if ["method", "id", "params"].iter().any(|name| other.eq_ignore_ascii_case(name)) {
                         envelope.look_alike = Some(other.chars().take(32).collect());
                     }
@@ -221,7 +352,7 @@ mod tests {
 
     #[test]
     fn calls_are_told_from_everything_else() {
-        let is_call = |text: &str| matches!(Frame::read(text.as_bytes()), Ok(Frame::Call { .. }));
+        let is_call = |text: &str| matches!(Frame::read(text.as_bytes()), Ok(Frame::Call(_)));
         assert!(is_call(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}"#));
         assert!(is_call(r#"{"params":{"method":"ping"},"method":"resources/read","id":"a"}"#));
         assert!(!is_call(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#));

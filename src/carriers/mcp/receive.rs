@@ -1,23 +1,24 @@
 //! Step 1 for MCP: from the bytes of a gated frame to a call, or a refusal in words.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use herma_scoring::Kind;
 use herma_scoring::json::{JsonError, Limits};
-use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::era::Declared;
-use super::frame::{FrameError, part};
-use crate::call::{Call, Origin};
+use super::frame::{CallFrame, FrameError, part};
+use super::shown::{self, ShownError};
+use crate::call::Call;
 use crate::firewall::Firewall;
+use crate::firewall::session::Session;
 
 /// A call with what the protocol says around it.
 #[derive(Debug)]
 pub struct Received {
     pub call: Call,
     pub declared: Declared,
-    /// The bytes of `params._meta.progressToken`.
     pub progress_token: Option<Bytes>,
     pub request_state: Option<String>,
 }
@@ -41,47 +42,61 @@ pub enum ReceiveError {
     NotCanonical(#[from] crate::call::NotCanonical),
     #[error("the retry cannot be read back: {0}")]
     Retry(serde_json::Error),
-    #[error("the call shows a warrant, and this Herma does not verify warrants: send it without")]
-    Warrant,
+    #[error(transparent)]
+    Warrant(#[from] ShownError),
 }
 
 /// Reads the whole frame strictly and takes out the call. `frame` is kept as it is.
 pub fn receive(
     firewall: &Firewall,
-    origin: Origin,
-    kind: Kind,
-    frame: Bytes,
+    session: &Session,
+    call: CallFrame,
     limit: usize,
+    forward_warrant: bool,
 ) -> Result<Received, ReceiveError> {
+    let CallFrame { kind, mut frame, arguments: raw_arguments, progress_token, mut presented, .. } = call;
+    let origin = session.origin();
     let limits = Limits { size: limit, ..Limits::default() };
     let mut whole = herma_scoring::json::read(&frame, &limits)?;
     let params = whole.get_mut("params").map(Value::take).unwrap_or_default();
     if let Some(name) = look_alike(&params) {
         return Err(FrameError::LookAlike(name).into());
     }
-    if params.pointer("/_meta/tenuo").is_some() {
-        return Err(ReceiveError::Warrant);
+    if let Some(meta) = params.get("_meta").and_then(|meta| meta.get("tenuo")) {
+        if presented.is_some() {
+            return Err(ShownError::TwoWays.into());
+        }
+        presented = shown::read(meta)?;
+        if !forward_warrant {
+            frame = shown::without(&frame)?;
+        }
     }
     let declared = Declared::read(&params);
-    let members = find::<RawParams<RawMembers<'_>>>(&frame).params;
-    let progress_token = members.as_ref().and_then(|members| members.progress_token(&frame));
     let request_state = params.get("requestState").and_then(Value::as_str).map(str::to_owned);
     let tool = name(kind, &params)?;
     let (arguments, raw_arguments) = match kind {
-        Kind::Tool | Kind::Prompt => {
-            let arguments = members.and_then(|members| members.arguments);
-            (take(params, "arguments"), part(&frame, arguments))
-        }
+        Kind::Tool | Kind::Prompt => (take(params, "arguments"), raw_arguments),
         Kind::Resource | Kind::Sampling | Kind::Elicitation => {
-            (params, part(&frame, find::<RawParams<&RawValue>>(&frame).params))
+            (params, part(&frame, super::frame::params(&frame)))
         }
     };
     let definition = match kind {
         Kind::Tool => firewall.definitions.get(&origin.server, &tool),
         _ => None,
     };
-    let call =
-        Call { id: firewall.calls.mint(), origin, kind, tool, arguments, raw_arguments, frame, definition };
+    let shown =
+        presented.map(|presented| shown::settle(presented, session, &tool, &raw_arguments)).transpose()?;
+    let call = Call {
+        id: firewall.calls.mint(),
+        origin,
+        kind,
+        tool,
+        arguments,
+        raw_arguments,
+        frame,
+        definition,
+        shown: shown.map(Arc::new),
+    };
     Ok(Received { call, declared, progress_token, request_state })
 }
 
@@ -109,41 +124,4 @@ fn look_alike(params: &Value) -> Option<String> {
         let near = DECIDING.iter().any(|name| key != name && key.eq_ignore_ascii_case(name));
         near.then(|| key.chars().take(32).collect())
     })
-}
-
-/// Where the parts of `params` lie in the frame.
-#[derive(Deserialize)]
-struct RawParams<T> {
-    params: Option<T>,
-}
-
-impl<T> Default for RawParams<T> {
-    fn default() -> Self {
-        Self { params: None }
-    }
-}
-
-#[derive(Deserialize)]
-struct RawMembers<'a> {
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, rename = "_meta")]
-    meta: Option<&'a RawValue>,
-}
-
-impl RawMembers<'_> {
-    fn progress_token(&self, frame: &Bytes) -> Option<Bytes> {
-        #[derive(Deserialize)]
-        struct Meta<'a> {
-            #[serde(borrow, rename = "progressToken")]
-            progress_token: &'a RawValue,
-        }
-        let meta: Meta<'_> = serde_json::from_str(self.meta?.get()).ok()?;
-        Some(part(frame, Some(meta.progress_token)))
-    }
-}
-
-/// The frame has been read strictly before, so what does not fit here is simply not there.
-fn find<'a, T: Deserialize<'a> + Default>(frame: &'a [u8]) -> T {
-    serde_json::from_slice(frame).unwrap_or_default()
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use herma_scoring::Kind;
 use hyper::body::{Body, Frame as BodyFrame, Incoming, SizeHint};
 use hyper::header::{self, HeaderMap};
 use serde_json::Value;
 
 use super::answer::is_error;
-use super::frame::{Frame, name_of};
+use super::frame::{CallFrame, Frame, name_of};
 use super::receive::receive;
 use super::sse::Events;
 use crate::firewall::Firewall;
@@ -101,8 +100,8 @@ impl Tap {
                             let Some(data) = event.data() else { continue };
                             let Ok(frame) = Frame::read(&data) else { continue };
                             match (frame, &self.ear) {
-                                (Frame::Call { kind, .. }, _) if self.notes => {
-                                    note_server_request(&self.firewall, &self.session, kind, data.clone());
+                                (Frame::Call(called), _) if self.notes => {
+                                    note_server_request(&self.firewall, &self.session, called.keep(&data));
                                 }
                                 (Frame::Answer { id, .. }, Some(Ear::Call { id: ours, .. }))
                                     if id.is_some_and(|id| id.get().as_bytes() == ours) =>
@@ -164,11 +163,11 @@ fn release(ear: &mut Option<Ear>) {
 }
 
 /// A request that the server makes to its client, seen in passing.
-pub fn note_server_request(firewall: &Arc<Firewall>, session: &Arc<Session>, kind: Kind, frame: Bytes) {
-    let origin = session.origin();
-    match receive(firewall, origin.clone(), kind, frame, WHOLE) {
+pub fn note_server_request(firewall: &Arc<Firewall>, session: &Arc<Session>, call: CallFrame) {
+    let kind = call.kind;
+    match receive(firewall, session, call, WHOLE, true) {
         Ok(received) => firewall.note_server_request(&received.call, session),
-        Err(error) => firewall.record_refused(&origin, name_of(kind), &error.to_string()),
+        Err(error) => firewall.record_refused(&session.origin(), name_of(kind), &error.to_string()),
     }
 }
 

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
 use data_encoding::BASE64URL_NOPAD;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
@@ -105,7 +105,7 @@ impl States {
         if sealed.leg.digest != digest {
             return Err(StateError::OtherCall);
         }
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         taken.retain(|_, expires| *expires > now);
         match taken.insert(sealed.nonce, sealed.expires) {
             None => Ok(sealed.leg),

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use herma_scoring::Kind;
 use http_body_util::BodyExt;
 use hyper::Method;
 use hyper::body::Incoming;
@@ -14,7 +13,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
 
 use super::door::{Door, End, Manners};
-use super::frame::{Frame, part};
+use super::frame::{CallFrame, Frame};
 use super::hold::Line;
 use super::relay::{Tap, learn};
 use super::sse::{Event, Events};
@@ -95,7 +94,7 @@ impl Sift {
     /// False when the client is gone.
     async fn pass(self: &Arc<Self>, event: Event, events: &mpsc::Sender<Bytes>) -> bool {
         let request = event.data().and_then(|data| match Frame::read(&data) {
-            Ok(Frame::Call { kind, id }) if self.judges => Some((kind, part(&data, id), data.clone())),
+            Ok(Frame::Call(called)) if self.judges => Some(called.keep(&data)),
             _ => None,
         });
         if self.learns
@@ -104,23 +103,14 @@ impl Sift {
         {
             learn(&self.door.firewall, &self.session, &data).await;
         }
-        let Some((kind, id, data)) = request else { return events.send(event.raw).await.is_ok() };
-        tokio::spawn(Arc::clone(self).judge(kind, id, data, event.raw, events.clone()));
+        let Some(call) = request else { return events.send(event.raw).await.is_ok() };
+        tokio::spawn(Arc::clone(self).judge(call, event.raw, events.clone()));
         true
     }
 
-    async fn judge(
-        self: Arc<Self>,
-        kind: Kind,
-        id: Bytes,
-        data: Bytes,
-        raw: Bytes,
-        events: mpsc::Sender<Bytes>,
-    ) {
+    async fn judge(self: Arc<Self>, call: CallFrame, raw: Bytes, events: mpsc::Sender<Bytes>) {
         let mut line = Quiet(events.clone());
-        let origin = self.session.origin();
-        let end =
-            self.door.take(&self.session, origin, kind, id, data, &mut None, self.manners, &mut line).await;
+        let end = self.door.take(&self.session, call, &mut None, self.manners, &mut line).await;
         match end {
             End::Forward(permit) | End::ForTask(permit, _) => {
                 let (_, settlement) = permit.spend();

@@ -1,13 +1,15 @@
 //! Tasks that Herma owns: a held call of a client that runs tasks, until its answer is fetched.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::answer;
+use super::frame::params;
 use crate::firewall::now;
 use crate::firewall::session::Session;
 
@@ -73,11 +75,11 @@ impl Tasks {
     }
 
     /// Answers `tasks/get`, `tasks/update` and `tasks/cancel` for a task of ours; `None` when it is not ours.
-    pub fn answer(&self, session: &Session, method: &str, params: Option<&str>, id: &[u8]) -> Option<Bytes> {
+    pub fn answer(&self, session: &Session, method: &str, frame: &[u8], id: &[u8]) -> Option<Bytes> {
         if !matches!(method, "tasks/get" | "tasks/update" | "tasks/cancel") {
             return None;
         }
-        let params: Value = serde_json::from_str(params?).ok()?;
+        let params: Value = serde_json::from_str(params(frame)?.get()).ok()?;
         let name = params.get("taskId")?.as_str().filter(|name| name.starts_with(MARK))?;
         let task = self.known().get(name).cloned();
         let mine = |task: &Arc<Task>| task.principal == session.principal && task.server == session.server;
@@ -105,7 +107,7 @@ impl Tasks {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Task>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 
@@ -184,6 +186,6 @@ impl Task {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -4,20 +4,20 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use super::answer::{self, code};
+use super::answer;
 use super::door::{Door, End, Manners};
-use super::frame::{Frame, name_of, part};
+use super::frame::{CallFrame, Frame};
 use super::hold::Line;
-use super::receive::ReceiveError;
 use super::relay;
 use crate::control::wire::{self, FromWrap, Side, ToWrap, WireError, Wrapping};
 use crate::firewall::outcome::Outcome;
@@ -54,9 +54,10 @@ pub async fn attend(mut wraps: mpsc::UnboundedReceiver<(tokio::net::UnixStream, 
 fn serve(stream: UnixStream, door: Arc<Door>, wrapping: Wrapping, runtime: &Handle) -> Result<(), WireError> {
     let Wrapping { server, cwd, home, denial, hold_budget_ms } = wrapping;
     let id = format!("wrap-{}-{}", std::process::id(), SESSIONS.fetch_add(1, Ordering::Relaxed));
-    let session = Session::new(&id, "local".into(), server.into(), false).at(cwd, home);
+    let session = Session::new(&id, "local".into(), server.into(), false).at(cwd, home).privately();
     let session = door.firewall.sessions.adopt(session);
-    let manners = Manners { denial, hold_budget: hold_budget_ms.map(Duration::from_millis) };
+    let hold_budget = hold_budget_ms.map(Duration::from_millis);
+    let manners = Manners { denial, hold_budget, forward_warrant: false };
     let mut read = BufReader::with_capacity(64 << 10, stream.try_clone()?);
     let (alive, gone) = watch::channel(());
     let out = Mutex::new(Some(stream));
@@ -93,7 +94,7 @@ struct Running {
 
 impl Wrapped {
     fn tell(&self, message: &ToWrap, payload: &[u8]) {
-        let mut out = lock(&self.out);
+        let mut out = self.out.lock();
         let Some(stream) = out.as_mut() else { return };
         if let Err(error) = wire::write(stream, message, payload) {
             tracing::warn!(%error, "a wrapped server takes no more messages");
@@ -106,8 +107,8 @@ impl Wrapped {
         match message {
             FromWrap::Frame { seq, side, twice } => self.judge(seq, side, twice, payload, runtime),
             FromWrap::Passed => {
-                if let Ok(Frame::Other { method, params, .. }) = Frame::read(&payload) {
-                    self.door.overhear(&self.session, &method, params);
+                if let Ok(Frame::Other { method, .. }) = Frame::read(&payload) {
+                    self.door.overhear(&self.session, &method, &payload);
                 }
             }
             FromWrap::Tools => runtime.block_on(relay::learn(&self.door.firewall, &self.session, &payload)),
@@ -129,13 +130,13 @@ impl Wrapped {
                 return self
                     .tell(&ToWrap::Reply { seq }, &answer::error(b"", error.code(), &error.to_string()));
             }
-            Ok(Frame::Call { kind, id }) => (kind, part(&frame, id)),
+            Ok(Frame::Call(called)) => called.keep(&frame),
             Ok(Frame::Answer { id, result, .. }) if self.door.questions.answer(id, result) => {
                 return self.tell(&ToWrap::Drop { seq }, b"");
             }
-            Ok(Frame::Other { method, id, params }) => {
+            Ok(Frame::Other { method, id }) => {
                 let id = id.map(|id| id.get().as_bytes()).unwrap_or_default();
-                let ours = self.door.tasks.answer(&self.session, &method, params.map(|raw| raw.get()), id);
+                let ours = self.door.tasks.answer(&self.session, &method, &frame, id);
                 return match ours {
                     Some(answer) => self.tell(&ToWrap::Reply { seq }, &answer),
                     None => self.tell(&ToWrap::Forward { seq, keep: false, swallow: false }, b""),
@@ -145,8 +146,7 @@ impl Wrapped {
                 return self.tell(&ToWrap::Forward { seq, keep: false, swallow: false }, b"");
             }
         };
-        let (kind, id) = call;
-        let mut life = Box::pin(Arc::clone(self).live(seq, side, twice, kind, id, frame));
+        let mut life = Box::pin(Arc::clone(self).live(seq, side, twice, call));
         // An ordinary call is over at once; a held one goes on beside the frames that follow it.
         let over = life.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         if !over {
@@ -154,40 +154,18 @@ impl Wrapped {
         }
     }
 
-    async fn live(
-        self: Arc<Self>,
-        seq: u64,
-        side: Side,
-        twice: bool,
-        kind: herma_scoring::Kind,
-        id: Bytes,
-        frame: Bytes,
-    ) {
+    async fn live(self: Arc<Self>, seq: u64, side: Side, twice: bool, call: CallFrame) {
         // While a call is judged its id is taken here; while it runs, the wrapper knows.
         let mut under_way = match side {
-            Side::Client if !id.is_empty() => match self.session.begin(&id).filter(|_| !twice) {
-                Some(under_way) => Some(under_way),
-                None => {
-                    let error = ReceiveError::Duplicate(String::from_utf8_lossy(&id).into_owned());
-                    self.door.firewall.record_refused(
-                        &self.session.origin(),
-                        name_of(kind),
-                        &error.to_string(),
-                    );
-                    return self.tell(
-                        &ToWrap::Reply { seq },
-                        &answer::error(&id, code::INVALID_REQUEST, &error.to_string()),
-                    );
-                }
+            Side::Client if !call.id.is_empty() => match self.door.begin(&self.session, &call, twice) {
+                Ok(under_way) => Some(under_way),
+                Err(refused) => return self.tell(&ToWrap::Reply { seq }, &refused),
             },
             _ => None,
         };
         let mut line = WrapLine { wrapped: Arc::clone(&self), seq };
-        let origin = self.session.origin();
-        let end = self
-            .door
-            .take(&self.session, origin, kind, id, frame.clone(), &mut under_way, self.manners, &mut line)
-            .await;
+        let frame = call.frame.clone();
+        let end = self.door.take(&self.session, call, &mut under_way, self.manners, &mut line).await;
         // Whatever is told next may bring a request under the same id.
         drop(under_way);
         let (permit, task) = match end {
@@ -205,12 +183,12 @@ impl Wrapped {
         let message =
             ToWrap::Forward { seq, keep: settlement.was_held() || task.is_some(), swallow: task.is_some() };
         let replaced = if bytes == frame { Bytes::new() } else { bytes };
-        lock(&self.running).insert(seq, Running { settlement, task });
+        self.running.lock().insert(seq, Running { settlement, task });
         self.tell(&message, &replaced);
     }
 
     fn settle(&self, seq: u64, outcome: Outcome, took: Duration, response: &[u8]) {
-        let running = lock(&self.running).remove(&seq);
+        let running = self.running.lock().remove(&seq);
         let Some(Running { settlement, task }) = running else { return };
         if let Some(task) = task {
             self.door.tasks.finish(&task, response);
@@ -236,15 +214,11 @@ impl Line for WrapLine {
     }
 
     async fn breathe(&mut self) -> bool {
-        lock(&self.wrapped.out).is_some()
+        self.wrapped.out.lock().is_some()
     }
 
     async fn gone(&mut self) {
         let mut gone = self.wrapped.gone.clone();
         while gone.changed().await.is_ok() {}
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

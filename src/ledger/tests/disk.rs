@@ -192,7 +192,7 @@ async fn a_buffer_that_is_full_refuses() {
     let mut taken = 0;
     let refused = loop {
         match ledger.record(Entry::new(0, Step::Received)) {
-            Ok(()) => taken += 1,
+            Ok(_) => taken += 1,
             Err(error) => break error,
         }
     };

@@ -12,7 +12,11 @@ use crate::store::StoreError;
 /// How long SQLite waits for another process to let go of the file.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-const MIGRATIONS: [&str; 2] = [include_str!("0001_holds.sql"), include_str!("0002_latches_reviews.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("0001_holds.sql"),
+    include_str!("0002_latches_reviews.sql"),
+    include_str!("0003_warrants.sql"),
+];
 
 /// Why a statement did not succeed, before it is known which file it was about.
 #[derive(Debug)]

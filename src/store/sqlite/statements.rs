@@ -329,7 +329,7 @@ pub(super) fn purge(db: &Connection, before_ms: i64) -> Result<Purged, Failure> 
     Ok(Purged { arguments: arguments as u64 })
 }
 
-fn begin(db: &mut Connection) -> Result<Transaction<'_>, Failure> {
+pub(super) fn begin(db: &mut Connection) -> Result<Transaction<'_>, Failure> {
     Ok(db.transaction_with_behavior(TransactionBehavior::Immediate)?)
 }
 
@@ -375,10 +375,16 @@ fn read_review(row: &Row<'_>) -> rusqlite::Result<ReviewRow> {
 
 fn read_state<S: FromStr<Err = UnknownState>>(row: &Row<'_>) -> rusqlite::Result<S> {
     let column = row.as_ref().column_index("state")?;
-    row.get::<_, String>(column)?.parse().map_err(|error| {
-        let error = FromSqlError::other(error);
-        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
-    })
+    row.get::<_, String>(column)?.parse().map_err(|error| unreadable(column, error))
+}
+
+/// A text that this program did not write there.
+pub(super) fn unreadable(
+    column: usize,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    let error = FromSqlError::other(error);
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
 fn exists(what: &'static str, id: &str, error: rusqlite::Error) -> Failure {

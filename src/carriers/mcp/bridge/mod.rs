@@ -10,12 +10,13 @@ mod splice;
 mod stream;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::answer::{self, code};
 use super::door::{Door, Manners};
@@ -252,7 +253,7 @@ impl Bridge {
         let seat = self.seat(caller.session_id, caller.principal, &frame, body)?;
         check_headers(&seat, caller.headers, &frame, body)?;
         let (method, has_id) = match &frame {
-            Frame::Call { .. } => return Err(BridgeError::Unjudged),
+            Frame::Call(_) => return Err(BridgeError::Unjudged),
             Frame::Batch => return Err(BridgeError::Batch),
             Frame::Answer { .. } => (None, false),
             Frame::Other { method, id, .. } => (Some(&**method), id.is_some()),
@@ -278,8 +279,8 @@ impl Bridge {
             Seat::Shared => (self.shared(caller.principal)?, role, None),
             Seat::Opening => {
                 let (id, peer) = self.open(caller.principal)?;
-                if let Frame::Other { method, params, .. } = &frame {
-                    self.door.overhear(&peer.session, method, *params);
+                if let Frame::Other { method, .. } = &frame {
+                    self.door.overhear(&peer.session, method, body);
                 }
                 (peer, Role::Opening, Some(id))
             }
@@ -412,7 +413,7 @@ impl Bridge {
     }
 
     fn peers(&self) -> MutexGuard<'_, Peers> {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.peers.lock()
     }
 }
 
@@ -434,7 +435,7 @@ fn check_headers(
         }
     };
     let method = match frame {
-        Frame::Call { kind, .. } => Some(super::frame::name_of(*kind)),
+        Frame::Call(called) => Some(super::frame::name_of(called.kind)),
         Frame::Other { method, .. } => Some(&**method),
         Frame::Answer { .. } | Frame::Batch => None,
     };

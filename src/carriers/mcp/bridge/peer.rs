@@ -1,11 +1,11 @@
 //! One server process, and those who wait for what it says.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use herma_scoring::Kind;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::value::RawValue;
 use tokio::io::AsyncRead;
 use tokio::time::{Instant, sleep};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::super::answer::{self, code};
 use super::super::door::{Door, End, Manners};
 use super::super::era::Era;
-use super::super::frame::{Frame, FrameError};
+use super::super::frame::{CallFrame, Called, Frame, FrameError};
 use super::super::hold::Line;
 use super::super::line::line;
 use super::super::relay;
@@ -315,18 +315,18 @@ impl Peer {
             Ok(Frame::Answer { id: None, .. } | Frame::Batch) | Err(FrameError::Unreadable(_)) => {
                 self.log_junk(&frame);
             }
-            Ok(Frame::Call { id: Some(id), .. } | Frame::Other { id: Some(id), .. })
+            Ok(Frame::Call(Called { id: Some(id), .. }) | Frame::Other { id: Some(id), .. })
                 if self.era == Era::Modern =>
             {
                 let said = "a modern server asks its client by an `input_required` result";
                 self.answer_back(&answer::error(id.get().as_bytes(), METHOD_NOT_FOUND, said)).await;
             }
-            Ok(Frame::Call { kind, id }) => {
+            Ok(Frame::Call(called)) => {
+                let call = called.keep(&frame);
                 if self.door.firewall.policy().gates_server_requests() {
-                    let id = id.map(|id| frame.slice_ref(id.get().as_bytes())).unwrap_or_default();
-                    tokio::spawn(Arc::clone(self).judge(kind, id, frame.clone()));
+                    tokio::spawn(Arc::clone(self).judge(call));
                 } else {
-                    relay::note_server_request(&self.door.firewall, &self.session, kind, frame.clone());
+                    relay::note_server_request(&self.door.firewall, &self.session, call);
                     self.pass_on(frame.clone()).await;
                 }
             }
@@ -378,11 +378,9 @@ impl Peer {
     }
 
     /// A request of the server to its client, held back where policy says so.
-    async fn judge(self: Arc<Self>, kind: Kind, id: Bytes, frame: Bytes) {
-        let origin = self.session.origin();
+    async fn judge(self: Arc<Self>, call: CallFrame) {
         let mut line = Quiet(Arc::clone(&self));
-        let end =
-            self.door.take(&self.session, origin, kind, id, frame, &mut None, self.manners, &mut line).await;
+        let end = self.door.take(&self.session, call, &mut None, self.manners, &mut line).await;
         match end {
             End::Forward(permit) | End::ForTask(permit, _) => {
                 let (frame, settlement) = permit.spend();
@@ -466,7 +464,7 @@ impl Peer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::door::around;
+use super::super::members::around;
 
 /// A JSON-RPC id or progress token, however it is spelled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use herma_scoring::Kind;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::{Response, StatusCode};
@@ -11,9 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::answer::{self, code};
 use super::super::door::End;
-use super::super::frame::{Frame, name_of};
+use super::super::frame::{CallFrame, Frame};
 use super::super::hold::Line;
-use super::super::receive::ReceiveError;
 use super::super::relay::{Ear, Tap};
 use super::super::sift::Sift;
 use super::super::sse;
@@ -31,17 +29,16 @@ impl Agents {
     /// A call. When it is held, the client gets the head of its answer at once and the life goes on behind it.
     pub(super) async fn call(
         self: Arc<Self>,
-        asked: Asked,
+        mut asked: Asked,
         session: Arc<Session>,
-        kind: Kind,
-        id: Bytes,
-        body: Bytes,
+        forward_warrant: bool,
+        mut call: CallFrame,
     ) -> Response<Reply> {
-        if let Err(refused) = self.check_headers(&asked, &session, kind, &id, &body) {
+        if let Err(refused) = self.check_headers(&mut asked, &session, forward_warrant, &mut call) {
             return refused;
         }
         let (head, mut held) = oneshot::channel();
-        let mut life = Box::pin(self.live(asked, session, kind, id, body, head));
+        let mut life = Box::pin(self.live(asked, session, call, head));
         tokio::select! {
             biased;
             // A held call may end in the same breath: then its stream is open and has the answer.
@@ -57,34 +54,22 @@ impl Agents {
         self: Arc<Self>,
         asked: Asked,
         session: Arc<Session>,
-        kind: Kind,
-        id: Bytes,
-        body: Bytes,
+        call: CallFrame,
         head: oneshot::Sender<Response<Reply>>,
     ) -> Response<Reply> {
         let Some(route) = self.routes.get(&asked.route) else {
             return plain(StatusCode::NOT_FOUND, "no such server here\n");
         };
-        let mut under_way = match (&asked.session_id, id.is_empty()) {
-            (Some(_), false) => match session.begin(&id) {
-                Some(under_way) => Some(under_way),
-                None => {
-                    let error = ReceiveError::Duplicate(String::from_utf8_lossy(&id).into_owned());
-                    self.door.firewall.record_refused(&session.origin(), name_of(kind), &error.to_string());
-                    return json(
-                        StatusCode::BAD_REQUEST,
-                        answer::error(&id, code::INVALID_REQUEST, &error.to_string()),
-                    );
-                }
+        let mut under_way = match (&asked.session_id, call.id.is_empty()) {
+            (Some(_), false) => match self.door.begin(&session, &call, false) {
+                Ok(under_way) => Some(under_way),
+                Err(refused) => return json(StatusCode::BAD_REQUEST, refused),
             },
             _ => None,
         };
         let mut line = HttpLine { head: Some(head), events: None, accepts_events: asked.accepts_events };
-        let origin = session.origin();
-        let end = self
-            .door
-            .take(&session, origin, kind, id.clone(), body, &mut under_way, route.manners, &mut line)
-            .await;
+        let id = call.id.clone();
+        let end = self.door.take(&session, call, &mut under_way, route.manners, &mut line).await;
         match end {
             End::Forward(permit) => {
                 self.forward(route, *permit, asked.head, session, id, under_way, line).await

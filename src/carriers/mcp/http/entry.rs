@@ -8,8 +8,9 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::super::answer::{self, code};
-use super::super::frame::name_of;
+use super::super::frame::{CallFrame, name_of};
 use super::super::receive::ReceiveError;
+use super::super::shown;
 use super::reply::{Reply, json, plain};
 use super::{Agents, Asked};
 use crate::call::Digest;
@@ -19,7 +20,6 @@ use crate::firewall::session::Session;
 const METHOD: &str = "mcp-method";
 const NAME: &str = "mcp-name";
 const TOKEN: HeaderName = HeaderName::from_static("x-herma-token");
-const WARRANT: HeaderName = HeaderName::from_static("x-tenuo-warrant");
 
 impl Agents {
     /// DNS rebinding: a page of another name must not reach a local agent's tools.
@@ -91,20 +91,22 @@ impl Agents {
     /// The headers that mirror the body must say what the body says.
     pub(super) fn check_headers(
         &self,
-        asked: &Asked,
+        asked: &mut Asked,
         session: &Session,
-        kind: Kind,
-        id: &[u8],
-        body: &[u8],
+        forward_warrant: bool,
+        call: &mut CallFrame,
     ) -> Result<(), Response<Reply>> {
+        let CallFrame { kind, frame, id, presented, .. } = call;
+        let kind = *kind;
         let refuse = |error: ReceiveError, code| {
             self.door.firewall.record_refused(&session.origin(), name_of(kind), &error.to_string());
             Err(json(StatusCode::BAD_REQUEST, answer::error(id, code, &error.to_string())))
         };
-        let headers = &asked.head.headers;
-        if headers.contains_key(&WARRANT) {
-            return refuse(ReceiveError::Warrant, code::NOT_PERMITTED);
+        match shown::take(&mut asked.head.headers, forward_warrant) {
+            Ok(warrant) => *presented = warrant,
+            Err(error) => return refuse(error.into(), code::NOT_PERMITTED),
         }
+        let headers = &asked.head.headers;
         for header in [METHOD, NAME] {
             let mut values = headers.get_all(header).iter();
             let Some(value) = values.next() else { continue };
@@ -112,7 +114,7 @@ impl Agents {
             // Reading a long body once more is only for those who send the header.
             let body = match header {
                 METHOD => name_of(kind).to_owned(),
-                _ => named(kind, body).unwrap_or_default(),
+                _ => named(kind, frame).unwrap_or_default(),
             };
             if said.as_deref() != Some(&body) || values.next().is_some() {
                 let said = said.unwrap_or_else(|| "something unreadable".into());

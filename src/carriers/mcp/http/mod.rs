@@ -25,6 +25,7 @@ use super::bridge::{Bridge, Caller};
 use super::door::{Door, Manners};
 use super::frame::{Frame, FrameError};
 use super::relay::{self, Ear, Relay, Tap};
+use super::shown;
 use super::sift::Sift;
 use super::upstream::{Head, Upstream, strip_hop_by_hop};
 use crate::config::Agent;
@@ -180,21 +181,20 @@ impl Agents {
         let session = self.session(asked.session_id.as_deref(), &asked.principal, route);
         let learns = match Frame::read(&body) {
             Err(error) => return self.refuse(&session, &error),
-            Ok(Frame::Call { kind, id }) => {
+            Ok(Frame::Call(called)) => {
                 if let Back::Process(bridge) = &route.upstream
                     && let Err(refused) = bridge.check(asked.caller(), &body)
                 {
-                    return refused.response(id.map(|id| id.get().as_bytes()).unwrap_or_default());
+                    return refused.response(called.id.map(|id| id.get().as_bytes()).unwrap_or_default());
                 }
-                let id = id.map(|id| body.slice_ref(id.get().as_bytes())).unwrap_or_default();
-                return self.call(asked, session, kind, id, body).await;
+                let call = called.keep(&body);
+                let forward_warrant = route.manners.forward_warrant;
+                return self.call(asked, session, forward_warrant, call).await;
             }
-            Ok(Frame::Other { method, id, params }) => {
-                self.door.overhear(&session, &method, params);
+            Ok(Frame::Other { method, id }) => {
+                self.door.overhear(&session, &method, &body);
                 let id = id.map(|id| id.get().as_bytes()).unwrap_or_default();
-                if let Some(answer) =
-                    self.door.tasks.answer(&session, &method, params.map(|raw| raw.get()), id)
-                {
+                if let Some(answer) = self.door.tasks.answer(&session, &method, &body, id) {
                     return json(StatusCode::OK, answer);
                 }
                 method == "tools/list"
@@ -211,10 +211,13 @@ impl Agents {
     }
 
     /// Whatever is no call goes through as it is. `learns`: the answer lists tools.
-    async fn pass(self: Arc<Self>, asked: Asked, body: Bytes, learns: bool) -> Response<Reply> {
+    async fn pass(self: Arc<Self>, mut asked: Asked, body: Bytes, learns: bool) -> Response<Reply> {
         let Some(route) = self.routes.get(&asked.route) else {
             return plain(StatusCode::NOT_FOUND, "no such server here\n");
         };
+        if !route.manners.forward_warrant {
+            shown::strip(&mut asked.head.headers);
+        }
         let upstream = match &route.upstream {
             Back::Http(upstream) => upstream,
             Back::Process(bridge) => return bridge.answer(asked.caller(), body).await,

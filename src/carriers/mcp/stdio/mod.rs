@@ -10,14 +10,14 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ChildStdin;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
 use serde_json::value::RawValue;
 
 use super::answer::{self, code, is_error};
-use super::frame::{Frame, part};
+use super::frame::{Called, Frame, params, part};
 use super::line::one_line;
 use crate::control::wire::{FromWrap, Side, ToWrap};
 use daemon::Daemon;
@@ -97,29 +97,29 @@ impl Pump {
         }
         let frame = line.slice_ref(line.trim_ascii());
         if frame.is_empty() {
-            return lock(&self.to_server).push(line);
+            return self.to_server.lock().push(line);
         }
         match Frame::read(&frame) {
-            Ok(Frame::Other { method, id, params }) => {
+            Ok(Frame::Other { method, id }) => {
                 match &*method {
                     "initialize" | "notifications/cancelled" => {
                         self.daemon.say(&FromWrap::Passed, &frame);
                     }
                     "tools/list" => {
                         if let Some(id) = id {
-                            lock(&self.running).listings.insert(frame.slice_ref(id.get().as_bytes()));
+                            self.running.lock().listings.insert(frame.slice_ref(id.get().as_bytes()));
                         }
                     }
-                    "tasks/get" | "tasks/update" | "tasks/cancel" if mentions_us(params) => {
+                    "tasks/get" | "tasks/update" | "tasks/cancel" if mentions_us(params(&frame)) => {
                         return self.ask(Side::Client, part(&frame, id), line);
                     }
                     _ => {}
                 }
-                lock(&self.to_server).push(line)
+                self.to_server.lock().push(line)
             }
             Ok(Frame::Answer { id, .. }) if mentions_us(id) => self.ask(Side::Client, part(&frame, id), line),
-            Ok(Frame::Answer { .. } | Frame::Batch) => lock(&self.to_server).push(line),
-            Ok(Frame::Call { id, .. }) => self.ask(Side::Client, part(&frame, id), line),
+            Ok(Frame::Answer { .. } | Frame::Batch) => self.to_server.lock().push(line),
+            Ok(Frame::Call(Called { id, .. })) => self.ask(Side::Client, part(&frame, id), line),
             Err(_) => self.ask(Side::Client, Bytes::new(), line),
         }
     }
@@ -146,14 +146,14 @@ impl Pump {
                     told
                 }
             },
-            Ok(Frame::Call { id, .. }) => self.ask(Side::Server, part(&frame, id), line),
+            Ok(Frame::Call(Called { id, .. })) => self.ask(Side::Server, part(&frame, id), line),
             _ => self.tell_client(&line),
         }
     }
 
     /// The call that is answered here, if it is one that the daemon let through.
     fn answered(&self, id: &[u8], frame: &Bytes) -> Option<Call> {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         if running.listings.remove(id) {
             drop(running);
             self.daemon.say(&FromWrap::Tools, frame);
@@ -179,11 +179,11 @@ impl Pump {
     fn ask(&self, side: Side, id: Bytes, frame: Bytes) -> bool {
         let seq = self.daemon.next();
         let payload = frame.slice_ref(frame.trim_ascii());
-        let _turn = lock(&self.turn);
-        let twice = side == Side::Client && lock(&self.running).calls.contains_key(&id);
-        lock(&self.asked).insert(seq, Asked { side, id, frame, twice, at: Instant::now(), held: false });
+        let _turn = self.turn.lock();
+        let twice = side == Side::Client && self.running.lock().calls.contains_key(&id);
+        self.asked.lock().insert(seq, Asked { side, id, frame, twice, at: Instant::now(), held: false });
         if side == Side::Client {
-            lock(&self.to_server).wait_for(seq);
+            self.to_server.lock().wait_for(seq);
         }
         if !self.daemon.say(&FromWrap::Frame { seq, side, twice }, &payload) && self.daemon.is_lost(LOST) {
             self.refuse(seq);
@@ -197,33 +197,34 @@ impl Pump {
             ToWrap::Welcome { .. } => {}
             ToWrap::Say => drop(self.tell_client_frame(&payload)),
             ToWrap::Held { seq } => {
-                if let Some(asked) = lock(&self.asked).get_mut(&seq) {
+                if let Some(asked) = self.asked.lock().get_mut(&seq) {
                     asked.held = true;
                 }
-                lock(&self.to_server).pass_by(seq);
+                self.to_server.lock().pass_by(seq);
             }
             ToWrap::Forward { seq, keep, swallow } => {
-                let Some(asked) = lock(&self.asked).remove(&seq) else { return };
+                let Some(asked) = self.asked.lock().remove(&seq) else { return };
                 let frame = if payload.is_empty() { asked.frame } else { with_break(&payload) };
                 match asked.side {
                     Side::Server => drop(self.tell_client(&frame)),
                     Side::Client => {
                         if !asked.id.is_empty() {
-                            lock(&self.running)
+                            self.running
+                                .lock()
                                 .calls
                                 .insert(asked.id, Call { seq, keep, swallow, since: Instant::now() });
                         }
-                        lock(&self.to_server).release(seq, frame);
+                        self.to_server.lock().release(seq, frame);
                     }
                 }
             }
             ToWrap::Reply { seq } => {
-                let Some(asked) = lock(&self.asked).remove(&seq) else { return };
+                let Some(asked) = self.asked.lock().remove(&seq) else { return };
                 self.reply(seq, &asked, &payload);
             }
             ToWrap::Drop { seq } => {
-                lock(&self.asked).remove(&seq);
-                lock(&self.to_server).pass_by(seq);
+                self.asked.lock().remove(&seq);
+                self.to_server.lock().pass_by(seq);
             }
         }
     }
@@ -232,23 +233,25 @@ impl Pump {
     fn reply(&self, seq: u64, asked: &Asked, frame: &Bytes) {
         match asked.side {
             Side::Client => {
-                lock(&self.to_server).pass_by(seq);
+                self.to_server.lock().pass_by(seq);
                 self.tell_client_frame(frame);
             }
-            Side::Server => drop(lock(&self.to_server).push(with_break(frame))),
+            Side::Server => drop(self.to_server.lock().push(with_break(frame))),
         }
     }
 
     fn refuse(&self, seq: u64) {
-        let Some(asked) = lock(&self.asked).remove(&seq) else { return };
+        let Some(asked) = self.asked.lock().remove(&seq) else { return };
         self.reply(seq, &asked, &answer::error(&asked.id, code::INTERNAL, NO_DAEMON));
     }
 
     /// There is a daemon: it is asked what no earlier one has answered, in the old order.
     pub(super) fn connected(&self, stream: UnixStream) {
-        let _turn = lock(&self.turn);
+        let _turn = self.turn.lock();
         self.daemon.open(stream);
-        let mut open: Vec<_> = lock(&self.asked)
+        let mut open: Vec<_> = self
+            .asked
+            .lock()
             .iter()
             .map(|(seq, asked)| {
                 (
@@ -267,7 +270,7 @@ impl Pump {
     /// The daemon is still away: what has waited too long is refused.
     pub(super) fn give_up_old(&self) {
         let late: Vec<u64> = {
-            let asked = lock(&self.asked);
+            let asked = self.asked.lock();
             asked.iter().filter(|(_, asked)| asked.at.elapsed() > LOST).map(|(seq, _)| *seq).collect()
         };
         late.into_iter().for_each(|seq| self.refuse(seq));
@@ -276,16 +279,16 @@ impl Pump {
     /// The client has closed its end: what it sent before is still served, then the server learns of it.
     pub fn client_gone(&self, grace: Duration) {
         let patience = Instant::now() + grace;
-        while Instant::now() < patience && lock(&self.asked).values().any(|asked| !asked.held) {
+        while Instant::now() < patience && self.asked.lock().values().any(|asked| !asked.held) {
             std::thread::sleep(Duration::from_millis(2));
         }
-        lock(&self.to_server).close();
+        self.to_server.lock().close();
     }
 
     /// The server has ended: whoever waits for it learns so.
     pub fn server_gone(&self) {
         self.daemon.flush();
-        let calls: Vec<_> = lock(&self.running).calls.drain().collect();
+        let calls: Vec<_> = self.running.lock().calls.drain().collect();
         for (id, call) in calls {
             let took_us = call.took_us();
             let settled =
@@ -296,7 +299,7 @@ impl Pump {
                 self.tell_client_frame(&answer::error(&id, code::INTERNAL, said));
             }
         }
-        let asked: Vec<_> = lock(&self.asked).drain().collect();
+        let asked: Vec<_> = self.asked.lock().drain().collect();
         for (_, asked) in asked.into_iter().filter(|(_, asked)| asked.side == Side::Client) {
             let said = "the server ended; the call was not run";
             self.tell_client_frame(&answer::error(&asked.id, code::INTERNAL, said));
@@ -307,7 +310,7 @@ impl Pump {
     pub fn wait_for_end(&self) {
         self.daemon.flush();
         let (turn, signal) = &self.ends;
-        let _ = signal.wait_timeout(lock(turn), Duration::from_millis(100));
+        let _ = signal.wait_for(&mut turn.lock(), Duration::from_millis(100));
     }
 
     pub fn wake(&self) {
@@ -315,7 +318,7 @@ impl Pump {
     }
 
     fn tell_client(&self, line: &[u8]) -> bool {
-        let mut out = lock(&self.to_client);
+        let mut out = self.to_client.lock();
         out.write_all(line).and_then(|()| out.flush()).is_ok()
     }
 
@@ -331,10 +334,6 @@ fn mentions_us(part: Option<&RawValue>) -> bool {
 
 fn with_break(frame: &Bytes) -> Bytes {
     [frame, b"\n".as_slice()].concat().into()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
