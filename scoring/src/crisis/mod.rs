@@ -5,7 +5,7 @@ mod model;
 mod watch;
 
 use crate::rules::pack::{Covers, Tier};
-use crate::rules::{Called, CalmRule, CrisisRules, Owner, Rule, Rules, Signal};
+use crate::rules::{Called, CalmRule, CrisisRule, CrisisRules, Owner, Rule, Rules, Signal};
 use crate::text;
 
 pub use crate::text::fold;
