@@ -10,6 +10,7 @@ mod cipher;
 mod decode;
 mod disguise;
 mod letters;
+mod spelling;
 
 pub(crate) use disguise::{Disguises, Vocabulary};
 pub(crate) use letters::fold_pattern;
