@@ -20,7 +20,7 @@ mod reference;
 mod ways;
 
 use crate::text::fold_pattern;
-pub(crate) use crisis::{Called, CalmRule, CrisisRules, Owner};
+pub(crate) use crisis::{Called, CalmRule, CrisisRule, CrisisRules, Owner};
 use lexicon::Lexicon;
 pub(crate) use lexicon::Spoken;
 use pack::Pack;
