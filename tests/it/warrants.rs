@@ -166,7 +166,7 @@ async fn a_warrant_that_comes_two_ways_is_refused() {
     let text = to_base64(&slip.encode());
     let twice = scene.client.clone().with("x-tenuo-warrant", &text).with("x-tenuo-warrant", &text);
     let twice = twice.with("x-tenuo-pop", &proof(&slip, "ann", now()));
-    assert_blocked(&twice.post(call("ann")).await.json().await, "stands twice");
+    assert_blocked(&twice.post(call("ann")).await.json().await, "comes twice");
     let both = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {
         "name": "send", "arguments": { "to": "ann" }, "_meta": { "tenuo": { "warrant": text } } } });
     let header = scene.client.clone().with("x-tenuo-warrant", &text);

@@ -66,7 +66,7 @@ pub fn receive(
         if presented.is_some() {
             return Err(ShownError::TwoWays.into());
         }
-        presented = shown::read(meta)?;
+        presented = Some(shown::read(meta)?);
         if !forward_warrant {
             frame = shown::without(&frame)?;
         }
