@@ -77,7 +77,8 @@ impl Capability {
 
     /// Whether `self` takes nothing that `parent` refuses; otherwise why that is not proven.
     pub fn narrows(&self, parent: &Self, reading: Reading) -> Result<(), String> {
-        if self.allow_unknown && !parent.allow_unknown && !parent.is_open() {
+        let unnamed = |capability: &Self| capability.allow_unknown || capability.is_open();
+        if unnamed(self) && !unnamed(parent) {
             return Err("it takes arguments that are not named".to_owned());
         }
         if parent.is_open() && parent.constraints.is_empty() {

@@ -176,14 +176,24 @@ impl<'a> Reader<'a> {
         if self.take_array()? == [0xf6] { Ok(()) } else { Err(CborError::Kind("null")) }
     }
 
-    /// Bytes, or the list of small numbers that some writers emit for bytes.
+    /// Bytes, or the list of small numbers that stands for them.
     pub fn bytes_or_numbers(&mut self, limit: usize) -> Result<Vec<u8>, CborError> {
         if self.peek()? == Major::Bytes {
             let bytes = self.bytes()?;
             return if bytes.len() > limit { Err(CborError::TooLong) } else { Ok(bytes.to_vec()) };
         }
+        self.numbers(limit)
+    }
+
+    /// The list of small numbers that the format has for hashes and extensions.
+    pub fn numbers(&mut self, limit: usize) -> Result<Vec<u8>, CborError> {
         let length = self.array(limit)?;
         (0..length).map(|_| self.small()).collect()
+    }
+
+    /// A number that is written as a float, whole or not.
+    pub fn float_number(&mut self) -> Result<Number, CborError> {
+        Number::from_f64(self.float()?).ok_or(CborError::Range)
     }
 
     fn float(&mut self) -> Result<f64, CborError> {

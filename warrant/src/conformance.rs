@@ -8,17 +8,17 @@ use crate::value::Value;
 pub struct Case {
     pub id: String,
     pub expected: String,
-    pub got: String,
+    /// One word.
+    pub got: &'static str,
+    pub why: String,
 }
 
 impl Case {
     /// Whether the verdict is the one that is wanted. What a scenario expects is prose whose first word is the
     /// verdict, and some leave two.
     pub fn holds(&self) -> bool {
-        let first =
-            |text: &str| text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("").to_owned();
-        let got = first(&self.got);
-        got == first(&self.expected) || self.expected.contains(&format!("or {got}"))
+        let first = self.expected.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("");
+        self.got == first || self.expected.contains(&format!(" or {}", self.got))
     }
 }
 
@@ -30,14 +30,19 @@ pub enum ConformanceError {
     Json(#[from] crate::json::JsonError),
 }
 
-const KINDS: usize = 2;
-type Judge = fn(&Value) -> String;
+const KINDS: usize = 3;
+type Judge = fn(&Value) -> Judged;
+/// A verdict in one word, and why.
+pub(crate) type Judged = (&'static str, String);
 
 /// Runs every case of a file, in the order of the file.
 pub fn run(text: &str) -> Result<Vec<Case>, ConformanceError> {
     let Value::Object(file) = crate::json::read_document(text)? else { return Err(ConformanceError::Shape) };
-    let kinds: [(&str, Judge); KINDS] =
-        [("value_cases", value_case), ("attenuation_pairs", attenuation_pair)];
+    let kinds: [(&str, Judge); KINDS] = [
+        ("value_cases", value_case),
+        ("attenuation_pairs", attenuation_pair),
+        ("token_scenarios", crate::drill::token_scenario),
+    ];
     if !kinds.iter().any(|(name, _)| file.contains_key(*name)) {
         return Err(ConformanceError::Shape);
     }
@@ -49,7 +54,8 @@ pub fn run(text: &str) -> Result<Vec<Case>, ConformanceError> {
                 let found = if let Value::Object(item) = item { item.get(member) } else { None };
                 found.and_then(Value::text).unwrap_or("").to_owned()
             };
-            cases.push(Case { id: text("id"), expected: text("expected"), got: judge(item) });
+            let (got, why) = judge(item);
+            cases.push(Case { id: text("id"), expected: text("expected"), got, why });
         }
     }
     Ok(cases)
@@ -59,24 +65,26 @@ fn member<'a>(item: &'a Value, name: &str) -> Option<&'a Value> {
     if let Value::Object(item) = item { item.get(name) } else { None }
 }
 
-fn value_case(item: &Value) -> String {
+fn value_case(item: &Value) -> Judged {
     let constraint = member(item, "constraint").map(Constraint::from_value);
     match (constraint, member(item, "value")) {
         (Some(Ok(constraint)), Some(value)) => {
             let verdict = constraint.check(value);
-            format!("{} ({})", verdict.word(), verdict.why())
+            (verdict.word(), verdict.why().to_owned())
         }
-        (Some(Err(error)), _) => format!("deny ({error})"),
-        _ => "deny (a case without constraint or value)".to_owned(),
+        (Some(Err(error)), _) => ("deny", error.to_string()),
+        _ => ("deny", "a case without constraint or value".to_owned()),
     }
 }
 
-fn attenuation_pair(item: &Value) -> String {
+fn attenuation_pair(item: &Value) -> Judged {
     let side = |name| member(item, name).map(Constraint::from_value);
     match (side("parent"), side("child")) {
-        (Some(Ok(parent)), Some(Ok(child))) if child.narrows(&parent, Reading::Strict) => "accept".to_owned(),
-        (Some(Ok(_)), Some(Ok(_))) => "reject (not proven to be narrower)".to_owned(),
-        (Some(Err(error)), _) | (_, Some(Err(error))) => format!("reject ({error})"),
-        _ => "reject (a pair without parent or child)".to_owned(),
+        (Some(Ok(parent)), Some(Ok(child))) if child.narrows(&parent, Reading::Strict) => {
+            ("accept", "proven to be narrower".to_owned())
+        }
+        (Some(Ok(_)), Some(Ok(_))) => ("reject", "not proven to be narrower".to_owned()),
+        (Some(Err(error)), _) | (_, Some(Err(error))) => ("reject", error.to_string()),
+        _ => ("reject", "a pair without parent or child".to_owned()),
     }
 }

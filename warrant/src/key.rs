@@ -51,8 +51,17 @@ impl PublicKey {
         self.to_hex().chars().take(12).collect()
     }
 
+    /// Whether the coordinate is below the prime of the field: a second spelling of a key would pass a revocation.
+    fn is_canonical(&self) -> bool {
+        let [first, middle @ .., last] = &self.0;
+        last & 0x7f != 0x7f || *first < 0xed || middle.iter().any(|byte| *byte != 0xff)
+    }
+
     /// The key made ready to verify with, which refuses weak ones.
     pub fn verifier(&self) -> Result<Verifier, KeyError> {
+        if !self.is_canonical() {
+            return Err(KeyError::Malformed);
+        }
         let key = VerifyingKey::from_bytes(&self.0).map_err(|_| KeyError::Malformed)?;
         if key.is_weak() { Err(KeyError::Weak) } else { Ok(Verifier(key)) }
     }

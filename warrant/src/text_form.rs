@@ -1,5 +1,6 @@
 //! Warrants as text and files: base64, PEM, and a file with a magic.
 
+use crate::cbor::{Major, Reader};
 use crate::error::FormatError;
 
 const MAGIC: &[u8] = b"TENU\x01";
@@ -94,7 +95,8 @@ pub fn to_file(bytes: &[u8]) -> Vec<u8> {
 
 /// Whether the bytes begin like a stack rather than like one warrant.
 pub fn is_stack(bytes: &[u8]) -> bool {
-    bytes.get(1).is_some_and(|second| second >> 5 == 4)
+    let mut reader = Reader::new(bytes);
+    reader.array(usize::MAX).is_ok() && reader.peek() == Ok(Major::Array)
 }
 
 /// The bytes of a warrant or stack out of whatever form a person pastes or a file holds: PEM (one chain, or several

@@ -61,7 +61,8 @@ impl Decimal {
             return None;
         }
         if digits.is_empty() {
-            return Some(Self { negative: false, digits, exponent: 0 });
+            // The sign of a zero says nothing, but it is written back as it came.
+            return Some(Self { negative, digits, exponent: 0 });
         }
         Some(Self { negative, digits, exponent })
     }
@@ -77,7 +78,7 @@ impl Decimal {
     fn to_text(&self) -> String {
         let sign = if self.negative { "-" } else { "" };
         match (self.digits.is_empty(), self.exponent) {
-            (true, _) => "0".to_owned(),
+            (true, _) => format!("{sign}0"),
             (false, 0) => format!("{sign}{}", self.digits),
             (false, exponent) => format!("{sign}{}e{exponent}", self.digits),
         }

@@ -280,7 +280,7 @@ struct Draft {
     issued_at: Option<u64>,
     expires_at: Option<u64>,
     max_depth: Option<u8>,
-    depth: u32,
+    depth: Option<u32>,
     parent_hash: Option<[u8; 32]>,
     extensions: BTreeMap<String, Vec<u8>>,
     issuable_tools: Option<Vec<String>>,
@@ -310,16 +310,16 @@ impl Draft {
             6 => self.issued_at = Some(reader.unsigned()?),
             7 => self.expires_at = Some(reader.unsigned()?),
             8 => self.max_depth = Some(reader.small()?),
-            9 => {
-                self.parent_hash =
-                    Some(reader.bytes_or_numbers(32)?.try_into().map_err(|_| CborError::Range)?)
-            }
+            9 => self.parent_hash = Some(reader.numbers(32)?.try_into().map_err(|_| CborError::Range)?),
             10 => {
                 let extensions = &mut self.extensions;
                 reader.sorted_map::<FormatError>(MAX_EXTENSIONS, |reader, key| {
-                    extensions.insert(key.to_owned(), reader.bytes_or_numbers(MAX_EXTENSION)?);
+                    extensions.insert(key.to_owned(), reader.numbers(MAX_EXTENSION)?);
                     Ok(())
                 })?;
+                if extensions.is_empty() {
+                    return Err(FormatError::Rule("extensions are left out when there are none"));
+                }
             }
             11 => {
                 let length = reader.array(MAX_TOOLS)?;
@@ -336,7 +336,7 @@ impl Draft {
             }
             16 => self.min_approvals = Some(reader.small()?),
             17 => self.clearance = Some(reader.small()?),
-            18 => self.depth = reader.small()?,
+            18 => self.depth = Some(reader.small()?),
             other => return Err(FormatError::UnknownField(other)),
         }
         Ok(())
@@ -369,7 +369,7 @@ impl Draft {
             issued_at: self.issued_at.ok_or(FormatError::Missing("issued_at"))?,
             expires_at: self.expires_at.ok_or(FormatError::Missing("expires_at"))?,
             max_depth: self.max_depth.ok_or(FormatError::Missing("max_depth"))?,
-            depth: self.depth,
+            depth: self.depth.ok_or(FormatError::Missing("depth"))?,
             parent_hash: self.parent_hash,
             session_id,
             agent_id,

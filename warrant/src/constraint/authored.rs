@@ -169,3 +169,89 @@ fn url_safe(form: &mut Form<'_>) -> Result<UrlSafe, AuthoredError> {
         block_internal_tlds: form.flag("block_internal_tlds", false)?,
     })
 }
+
+impl Constraint {
+    /// Writes the form that [`Constraint::from_value`] reads.
+    pub fn to_value(&self) -> Value {
+        let mut members = BTreeMap::from([("type".to_owned(), Value::from(self.kind()))]);
+        let mut put = |member: &str, value: Value| {
+            members.insert(member.to_owned(), value);
+        };
+        let texts =
+            |texts: &[String]| Value::List(texts.iter().map(|text| Value::from(text.as_str())).collect());
+        let nested = |inner: &[Self]| Value::List(inner.iter().map(Self::to_value).collect());
+        match self {
+            Self::Exact(value) => put("value", value.clone()),
+            Self::Pattern(glob) => put("pattern", Value::from(glob.text())),
+            Self::Range(range) => {
+                let ends =
+                    [("min", &range.min, range.min_inclusive), ("max", &range.max, range.max_inclusive)];
+                for (member, bound, inclusive) in ends {
+                    if let Some(bound) = bound {
+                        put(member, Value::Number(bound.clone()));
+                    }
+                    if !inclusive {
+                        put(&format!("{member}_inclusive"), Value::Bool(false));
+                    }
+                }
+            }
+            Self::OneOf(values) => put("values", Value::List(values.clone())),
+            Self::Regex(regex) => put("pattern", Value::from(regex.pattern())),
+            Self::NotOneOf(values) => put("excluded", Value::List(values.clone())),
+            Self::Cidr(cidr) => put("network", Value::from(cidr.text())),
+            Self::UrlPattern(pattern) => put("pattern", Value::from(pattern.text())),
+            Self::Contains(values) => put("required", Value::List(values.clone())),
+            Self::Subset(values) => put("allowed", Value::List(values.clone())),
+            Self::All(inner) | Self::Any(inner) => put("constraints", nested(inner)),
+            Self::Not(inner) | Self::Optional(inner) => put("constraint", inner.to_value()),
+            Self::Cel { expression, parent } => {
+                put("expression", Value::from(expression.as_str()));
+                if let Some(parent) = parent {
+                    put("parent_expression", Value::from(parent.as_str()));
+                }
+            }
+            Self::Wildcard | Self::Unknown { .. } => {}
+            Self::Subpath(subpath) => {
+                put("root", Value::from(subpath.root()));
+                if !subpath.case_sensitive {
+                    put("case_sensitive", Value::Bool(false));
+                }
+                if !subpath.allow_equal {
+                    put("allow_equal", Value::Bool(false));
+                }
+            }
+            Self::UrlSafe(safe) => {
+                let plain = UrlSafe::default();
+                if safe.schemes != plain.schemes {
+                    put("schemes", texts(&safe.schemes));
+                }
+                for (member, domains) in
+                    [("allow_domains", &safe.allow_domains), ("deny_domains", &safe.deny_domains)]
+                {
+                    if let Some(domains) = domains {
+                        put(member, texts(domains));
+                    }
+                }
+                if let Some(ports) = &safe.allow_ports {
+                    put(
+                        "allow_ports",
+                        Value::List(ports.iter().map(|port| Value::from(i64::from(*port))).collect()),
+                    );
+                }
+                let flags = [
+                    ("block_private", safe.block_private, true),
+                    ("block_loopback", safe.block_loopback, true),
+                    ("block_metadata", safe.block_metadata, true),
+                    ("block_reserved", safe.block_reserved, true),
+                    ("block_internal_tlds", safe.block_internal_tlds, false),
+                ];
+                flags
+                    .into_iter()
+                    .filter(|(_, flag, usual)| flag != usual)
+                    .for_each(|(member, flag, _)| put(member, Value::Bool(flag)));
+            }
+            Self::Shlex(shlex) => put("allow", texts(&shlex.allow)),
+        }
+        Value::Object(members)
+    }
+}

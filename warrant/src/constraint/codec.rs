@@ -14,6 +14,8 @@ struct Members<'r, 'a> {
     next: Option<&'a str>,
 }
 
+type Read<'a, T> = fn(&mut Reader<'a>) -> Result<T, FormatError>;
+
 impl<'r, 'a> Members<'r, 'a> {
     fn open(reader: &'r mut Reader<'a>) -> Result<Self, FormatError> {
         let left = reader.map(16)?;
@@ -33,22 +35,24 @@ impl<'r, 'a> Members<'r, 'a> {
         Ok(())
     }
 
-    fn optional<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&mut Reader<'a>) -> Result<T, FormatError>,
-    ) -> Result<Option<T>, FormatError> {
+    /// A member that is left out when there is nothing to say.
+    fn optional<T>(&mut self, name: &'static str, read: Read<'a, T>) -> Result<Option<T>, FormatError> {
         if self.next != Some(name) {
             return Ok(None);
         }
-        let value = if self.reader.is_null() {
-            self.reader.null()?;
-            None
-        } else {
-            Some(read(self.reader)?)
-        };
+        let value = read(self.reader)?;
         self.advance()?;
-        Ok(value)
+        Ok(Some(value))
+    }
+
+    /// A member that is always there, as null when there is nothing to say.
+    fn nullable<T>(&mut self, name: &'static str, read: Read<'a, T>) -> Result<Option<T>, FormatError> {
+        if self.next == Some(name) && self.reader.is_null() {
+            self.reader.null()?;
+            self.advance()?;
+            return Ok(None);
+        }
+        self.required(name, read).map(Some)
     }
 
     fn required<T>(
@@ -56,7 +60,12 @@ impl<'r, 'a> Members<'r, 'a> {
         name: &'static str,
         read: impl FnOnce(&mut Reader<'a>) -> Result<T, FormatError>,
     ) -> Result<T, FormatError> {
-        self.optional(name, read)?.ok_or(FormatError::Missing(name))
+        if self.next != Some(name) {
+            return Err(FormatError::Missing(name));
+        }
+        let value = read(self.reader)?;
+        self.advance()?;
+        Ok(value)
     }
 
     fn end(self) -> Result<(), FormatError> {
@@ -131,8 +140,8 @@ impl Constraint {
             17 => {
                 let mut members = Members::open(reader)?;
                 let root = members.required("root", text)?;
-                let case_sensitive = members.optional("case_sensitive", boolean)?.unwrap_or(true);
-                let allow_equal = members.optional("allow_equal", boolean)?.unwrap_or(true);
+                let case_sensitive = members.required("case_sensitive", boolean)?;
+                let allow_equal = members.required("allow_equal", boolean)?;
                 members.end()?;
                 Self::Subpath(Subpath::with(&root, case_sensitive, allow_equal))
             }
@@ -241,10 +250,10 @@ fn exact(reader: &mut Reader<'_>) -> Result<Value, FormatError> {
 }
 
 fn range(reader: &mut Reader<'_>) -> Result<Range, FormatError> {
-    let number = |reader: &mut Reader<'_>| -> Result<Number, FormatError> { Ok(reader.number()?) };
+    let number = |reader: &mut Reader<'_>| -> Result<Number, FormatError> { Ok(reader.float_number()?) };
     let mut members = Members::open(reader)?;
-    let min = members.optional("min", number)?;
-    let max = members.optional("max", number)?;
+    let min = members.nullable("min", number)?;
+    let max = members.nullable("max", number)?;
     let min_inclusive = members.required("min_inclusive", boolean)?;
     let max_inclusive = members.required("max_inclusive", boolean)?;
     members.end()?;
@@ -252,22 +261,21 @@ fn range(reader: &mut Reader<'_>) -> Result<Range, FormatError> {
 }
 
 fn url_safe(reader: &mut Reader<'_>) -> Result<UrlSafe, FormatError> {
-    let plain = UrlSafe::default();
     let ports = |reader: &mut Reader<'_>| -> Result<Vec<u16>, FormatError> {
         let length = reader.array(4096)?;
         (0..length).map(|_| Ok(reader.small()?)).collect()
     };
     let mut members = Members::open(reader)?;
     let safe = UrlSafe {
-        schemes: members.optional("schemes", texts)?.unwrap_or(plain.schemes),
-        allow_domains: members.optional("allow_domains", texts)?,
-        deny_domains: members.optional("deny_domains", texts)?,
-        allow_ports: members.optional("allow_ports", ports)?,
-        block_private: members.optional("block_private", boolean)?.unwrap_or(true),
-        block_loopback: members.optional("block_loopback", boolean)?.unwrap_or(true),
-        block_metadata: members.optional("block_metadata", boolean)?.unwrap_or(true),
-        block_reserved: members.optional("block_reserved", boolean)?.unwrap_or(true),
-        block_internal_tlds: members.optional("block_internal_tlds", boolean)?.unwrap_or(false),
+        schemes: members.required("schemes", texts)?,
+        allow_domains: members.nullable("allow_domains", texts)?,
+        deny_domains: members.nullable("deny_domains", texts)?,
+        allow_ports: members.nullable("allow_ports", ports)?,
+        block_private: members.required("block_private", boolean)?,
+        block_loopback: members.required("block_loopback", boolean)?,
+        block_metadata: members.required("block_metadata", boolean)?,
+        block_reserved: members.required("block_reserved", boolean)?,
+        block_internal_tlds: members.required("block_internal_tlds", boolean)?,
     };
     members.end()?;
     Ok(safe)

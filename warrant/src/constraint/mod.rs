@@ -329,3 +329,18 @@ fn check_not(inner: &Constraint, value: &Value) -> Verdict {
         kept => kept,
     }
 }
+
+/// The host of a URL that has one reading only, and is reached at its scheme's own port.
+pub(crate) fn host_of(text: &str) -> Option<String> {
+    url::parse(text).ok().filter(|url| url.port.is_none()).map(|url| url.host.text())
+}
+
+/// Whether a path is plain and absolute.
+pub(crate) fn is_plain_path(text: &str) -> bool {
+    path::scan(text).is_ok()
+}
+
+/// The program of a command line that a shell does nothing to but split.
+pub(crate) fn program_of(line: &str) -> Option<String> {
+    command::split(line).ok()?.into_iter().next()
+}

@@ -47,6 +47,12 @@ impl Subpath {
         if let Err(trick) = scan(path) {
             return Verdict::Doubtful(trick);
         }
+        if self.case_sensitive
+            && self.allow_equal
+            && path.strip_prefix(root.as_str()).is_some_and(begins_anew)
+        {
+            return Verdict::Matches;
+        }
         let mut inner = segments(path);
         for wanted in segments(root) {
             let same = inner.next().is_some_and(|segment| {
@@ -77,6 +83,11 @@ impl Subpath {
     }
 }
 
+/// Whether what follows a directory is below it and not the rest of a longer name.
+fn begins_anew(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('/')
+}
+
 fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty() && *segment != ".")
 }
@@ -93,34 +104,54 @@ pub(crate) fn scan(path: &str) -> Result<(), &'static str> {
     if bytes.get(1) == Some(&b'/') && bytes.get(2) != Some(&b'/') {
         return Err("two leading slashes mean another place on some systems");
     }
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-');
-    if bytes.iter().all(plain) {
+    let seen = bytes.iter().fold(0, |seen, byte| seen | class(*byte));
+    if seen == 0 {
         return Ok(());
     }
-    if has_unseen(path) {
+    if seen & (CONTROL | FOREIGN) != 0 && has_unseen(path) {
         return Err("control or invisible characters");
     }
     if path.ends_with(char::is_whitespace) {
         return Err("surrounding blanks");
     }
-    if bytes.iter().any(|byte| matches!(byte, b'$' | b'`' | b'*' | b'?' | b'[' | b'{' | b'}')) {
+    if seen & SHELL != 0 {
         return Err("characters that a shell expands");
     }
-    if bytes.contains(&b'\\') {
+    if seen & BACKSLASH != 0 {
         return Err("a backslash");
     }
-    if has_escape(path) {
+    if seen & PERCENT != 0 && has_escape(path) {
         return Err("percent-encoded characters");
     }
-    if has_look_alike(path, "./\\%~;$*?`{}:") {
+    if seen & FOREIGN != 0 && has_look_alike(path, "./\\%~;$*?`{}:") {
         return Err("characters that pass for dots or slashes");
     }
-    path.split('/').try_for_each(scan_segment)
+    if seen & (STEP | FOREIGN) == 0 { Ok(()) } else { path.split('/').try_for_each(scan_segment) }
+}
+
+const STEP: u8 = 1;
+const PERCENT: u8 = 2;
+const SHELL: u8 = 4;
+const BACKSLASH: u8 = 8;
+const CONTROL: u8 = 16;
+const FOREIGN: u8 = 32;
+
+/// What a byte may be up to; most are up to nothing.
+const fn class(byte: u8) -> u8 {
+    match byte {
+        b'.' | b'~' | b';' | b' ' => STEP,
+        b'%' => PERCENT,
+        b'$' | b'`' | b'*' | b'?' | b'[' | b'{' | b'}' => SHELL,
+        b'\\' => BACKSLASH,
+        0..b' ' | 0x7f => CONTROL,
+        0x80.. => FOREIGN,
+        _ => 0,
+    }
 }
 
 fn scan_segment(segment: &str) -> Result<(), &'static str> {
     let steps = |text: &str| !text.is_empty() && text.chars().all(|c| c == '.' || c.is_whitespace());
-    if segment == "." {
+    if segment == "." || segment.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Ok(());
     }
     if steps(segment) {
