@@ -81,10 +81,11 @@ pub(super) fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
         }),
         ..Call::new(&args.tool, &arguments)
     };
+    let warrants = args.warrants(data_dir)?;
     let mut out = io::stdout().lock();
     writeln!(out, "risk {:.3}, class {}", assessment.risk_score, class(assessment.class))?;
     let mut refused = false;
-    for (over, presented) in args.warrants(data_dir)? {
+    for (over, presented) in warrants {
         writeln!(out, "{}: {}", visible(&over), presented.leaf()?.id)?;
         let (chain, at) = trust::suppose(&presented, now())?;
         if at != now() {

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use herma_warrant::key::PublicKey;
-use herma_warrant::mint::{Draft, mint};
+use herma_warrant::mint::{Draft, MintError, mint};
 use herma_warrant::warrant::WarrantId;
 
 use super::output::{Holder, Output};
@@ -34,7 +34,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         !draft.tools.is_empty() || draft.issues.is_some(),
         "nothing is granted: --allow TOOL:ARG=VALUE, for example --allow read_file:path=/data"
     );
-    let warrant = mint(draft, &key)?;
+    let warrant = mint(draft, &key).map_err(|error| match error {
+        MintError::WildcardTool => anyhow!("{error}, which is --allow-wildcard-tool"),
+        error => error.into(),
+    })?;
     args.output.print(&warrant.encode(), std::slice::from_ref(&warrant), &held)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -36,8 +36,9 @@ Coming from hermes-tenuo, whose values --allow understands as they are:
   hermes-tenuo audit    herma audit tail, herma audit grep, herma audit verify
   hermes-tenuo demo     herma demo
 
-Keys are PKCS#8 PEM, 64 hex digits or base64, in files that only their owner may read. The root key need not be on
-the machine that runs Herma: herma.toml names its public half under [warrants] trusted_roots.";
+Keys are PKCS#8 PEM, 64 hex digits or base64, in files that only their owner may read. The root \
+key need not be on the machine that runs Herma: herma.toml names its public half under \
+[warrants] trusted_roots.";
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = PARITY)]

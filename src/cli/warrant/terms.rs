@@ -30,7 +30,7 @@ pub(super) struct Terms {
     /// with `/` or `~` (a path and all below it), else exactly that text. `ARG?=VALUE` may be absent. `ARG:=JSON` is
     /// a JSON value, or a constraint as an object with a `type`. Without arguments any are allowed; with one, those
     /// that are not named are refused.
-    #[arg(long, value_name = "GRANT", verbatim_doc_comment)]
+    #[arg(long, value_name = "GRANT")]
     pub(super) allow: Vec<String>,
     /// An argument that may be absent: TOOL:ARG
     #[arg(long, value_name = "TOOL:ARG")]
