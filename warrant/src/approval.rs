@@ -265,6 +265,13 @@ impl Approved {
         !wanted.is_empty() && found >= payload.threshold().max(1)
     }
 
+    /// Why approvals that verify are not enough for this warrant, when it is for who gave them.
+    pub fn refusal(&self, payload: &Payload) -> Option<ApprovalError> {
+        let wanted = payload.required_approvers.as_deref().unwrap_or_default();
+        let stranger = self.by.keys().any(|key| !wanted.contains(key));
+        self.refused.clone().or_else(|| stranger.then_some(ApprovalError::Stranger))
+    }
+
     pub fn spendables(&self) -> impl Iterator<Item = Spendable> + '_ {
         self.by.values().copied()
     }

@@ -280,7 +280,7 @@ fn answer_gates(
         if approved.suffice(&warrant.payload) {
             continue;
         }
-        return Err(match &approved.refused {
+        return Err(match approved.refusal(&warrant.payload) {
             Some(error) => objection(link, error.code(), format!("{message} ({error})")),
             None => objection(link, "approval-required", message),
         });

@@ -69,7 +69,7 @@ pub fn read_grant(
         let (name, typed) = name.trim().strip_suffix(':').map_or((name.trim(), false), |name| (name, true));
         let (argument, optional) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
         let value = value.trim();
-        if argument.is_empty() || value.is_empty() {
+        if argument.is_empty() || value.is_empty() || argument.contains(MARKS) {
             return Err(pair());
         }
         let constraint = if typed { read_json(argument, value)? } else { read_value(value, home)? };
@@ -81,18 +81,24 @@ pub fn read_grant(
     Ok((tool.to_owned(), constraints))
 }
 
-/// Splits at commas that stand outside of braces, brackets and quotes.
+/// What a short form never holds outside of JSON.
+const MARKS: [char; 7] = [',', '{', '[', ']', '}', '"', '\\'];
+
+/// Splits at commas that stand outside of braces and brackets, and of the quotes of a JSON text.
 fn split_items(text: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0usize;
     let mut quoted = false;
     let mut escaped = false;
+    let mut before = [' '; 2];
     text.split(move |letter| {
+        let [second, last] = before;
+        before = [last, letter];
         if std::mem::take(&mut escaped) {
             return false;
         }
         match letter {
             '\\' if quoted => escaped = true,
-            '"' if depth > 0 || quoted => quoted = !quoted,
+            '"' if quoted || depth > 0 || [second, last] == [':', '='] => quoted = !quoted,
             '{' | '[' if !quoted => depth += 1,
             '}' | ']' if !quoted => depth = depth.saturating_sub(1),
             ',' => return depth == 0 && !quoted,
@@ -203,9 +209,7 @@ fn write_item(argument: &str, constraint: &Constraint) -> String {
         other => ("", other),
     };
     let plain = |text: &str| {
-        let special = text.is_empty()
-            || text.trim() != text
-            || text.contains([',', '{', '[', ']', '}', '"', '\\', '|']);
+        let special = text.is_empty() || text.trim() != text || text.contains(MARKS) || text.contains('|');
         (!special && read_value(text, None).as_ref() == Ok(inner)).then(|| text.to_owned())
     };
     let short = match inner {
@@ -219,10 +223,9 @@ fn write_item(argument: &str, constraint: &Constraint) -> String {
         }
         Constraint::OneOf(values) if values.len() > 1 => {
             let texts: Option<Vec<_>> = values.iter().map(Value::text).collect();
-            texts.map(|texts| texts.join("|")).filter(|text| {
-                !text.contains([',', '{', '[', ']', '}', '"', '\\'])
-                    && read_value(text, None).as_ref() == Ok(inner)
-            })
+            texts
+                .map(|texts| texts.join("|"))
+                .filter(|text| !text.contains(MARKS) && read_value(text, None).as_ref() == Ok(inner))
         }
         _ => None,
     };

@@ -180,12 +180,7 @@ pub(crate) fn check_link(link: usize, parent: &Warrant, child: &Warrant) -> Resu
 /// Whether the payload of a child asks for no more than its parent's.
 pub(crate) fn check_narrower(held: &Payload, own: &Payload, reading: Reading) -> Result<(), String> {
     match (held.kind, own.kind) {
-        (Kind::Execution, Kind::Execution) => {
-            for (tool, capability) in &own.tools {
-                let parent = held.capability(tool).ok_or_else(|| format!("it adds the tool `{tool}`"))?;
-                capability.narrows(parent, reading).map_err(|why| format!("`{tool}`: {why}"))?;
-            }
-        }
+        (Kind::Execution, Kind::Execution) => check_tools(held, own, reading)?,
         (Kind::Issuer, Kind::Execution) => check_issued(held, own, reading)?,
         (Kind::Issuer, Kind::Issuer) => check_reissued(held, own, reading)?,
         (Kind::Execution, Kind::Issuer) => return Err("it issues, and its parent may only call".to_owned()),
@@ -198,6 +193,19 @@ pub(crate) fn check_narrower(held: &Payload, own: &Payload, reading: Reading) ->
     }
     check_gates(held, own)?;
     check_approvers(held, own)
+}
+
+fn check_tools(held: &Payload, own: &Payload, reading: Reading) -> Result<(), String> {
+    for (tool, capability) in &own.tools {
+        let parent = held.capability(tool).ok_or_else(|| format!("it adds the tool `{tool}`"))?;
+        capability.narrows(parent, reading).map_err(|why| format!("`{tool}`: {why}"))?;
+    }
+    let Some(any) = own.tools.get("*").filter(|_| reading == Reading::Strict) else { return Ok(()) };
+    // A star also stands for tools that the parent names, and the child no longer does.
+    for (tool, parent) in held.tools.iter().filter(|(tool, _)| !own.tools.contains_key(*tool)) {
+        any.narrows(parent, reading).map_err(|why| format!("`{tool}` through `*`: {why}"))?;
+    }
+    Ok(())
 }
 
 fn issues(tools: Option<&Vec<String>>, tool: &str) -> bool {

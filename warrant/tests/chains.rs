@@ -129,7 +129,7 @@ fn forge(links: &[Link]) -> Vec<Warrant> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_chain_allows_nothing_that_one_of_its_links_refuses(

@@ -81,6 +81,7 @@ fn what_is_written_reads_back() {
         "t:a=x*,b=1|2,c=0..10,d=*,e?=w",
         r#"t:a:=5,b:=[1,"x, y"],c:={"allow":["ls"],"type":"shlex"}"#,
         r#"t:a:={"constraints":[{"root":"/a","type":"subpath"},{"root":"/b","type":"subpath"}],"type":"any"}"#,
+        r#"t:a:="x, {y",b:="\"[,",c=1"#,
         "ping",
     ];
     for grant in grants {

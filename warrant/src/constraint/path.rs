@@ -150,7 +150,8 @@ const fn class(byte: u8) -> u8 {
 }
 
 fn scan_segment(segment: &str) -> Result<(), &'static str> {
-    let steps = |text: &str| !text.is_empty() && text.chars().all(|c| c == '.' || c.is_whitespace());
+    // Some tools trim names: `.. ` is as good as `..` to them. Three dots are a name like any other.
+    let steps = |text: &str| matches!(text.trim(), "." | "..");
     if segment == "." || segment.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Ok(());
     }

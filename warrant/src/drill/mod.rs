@@ -55,6 +55,29 @@ const BY_WORDS: &[(&[&str], Act)] = &[
     (&["different session"], || of_another_session()),
 ];
 
+/// Single words, for scenarios whose code says nothing here.
+const BY_ONE_WORD: &[(&[&str], Act)] = &[
+    (&["same version"], || list_changed()),
+    (&["same approver"], || approved_twice_by_one()),
+    (&["negative"], || negative_amount()),
+    (&["swap", "holder"], || another_holder()),
+    (&["another key"], || another_holder()),
+    (&["replay"], || proof_twice()),
+    (&["relay"], || relayed()),
+    (&["forged"], || forged()),
+    (&["tampered"], || forged()),
+    (&["depth"], || deeper()),
+    (&["self-issu"], || self_issued()),
+    (&["spoof"], || approval_by(STRANGER)),
+    (&["insufficient"], || approved_twice_by_one()),
+    (&["parallel"], || budget(2)),
+    (&["concurrent"], || budget(2)),
+    (&["expired"], || at(NOW + 301)),
+    (&["missing"], || arguments("{}")),
+    (&["approval"], || approval_by(STRANGER)),
+    (&["signature"], || forged()),
+];
+
 const BY_CODE: &[(&str, Act)] = &[
     ("approval-consumed", || approval_twice()),
     ("approval-mismatch", || approval_for_other_arguments()),
@@ -77,7 +100,9 @@ const BY_CODE: &[(&str, Act)] = &[
     ("chain-widened", || {
         widened(|payload| drop(payload.tools.insert("write_file".to_owned(), Capability::default())))
     }),
-    ("chain-depth", || widened(|payload| payload.depth = 5)),
+    ("chain-depth", || deeper()),
+    ("approval-insufficient", || approved_twice_by_one()),
+    ("revocations-changed", || list_changed()),
     ("session-mismatch", || of_another_session()),
     ("revoked", || revoked_in_the_middle()),
     ("revocation-rollback", || list_rolled_back()),
@@ -119,6 +144,17 @@ const BY_CODE: &[(&str, Act)] = &[
     ("clearance", || too_low()),
 ];
 
+/// Codes that stand for scenes of several kinds.
+const SHARED: &[&str] = &[
+    "chain-broken",
+    "chain-widened",
+    "non-canonical",
+    "too-deep",
+    "approval-mismatch",
+    "proof-invalid",
+    "constraint",
+];
+
 /// Acts one scenario out. What is not known here is said so, and holds against no expectation.
 pub(crate) fn token_scenario(item: &Value) -> Judged {
     let member = |name: &str| {
@@ -126,8 +162,7 @@ pub(crate) fn token_scenario(item: &Value) -> Judged {
         found.and_then(Value::text).unwrap_or("")
     };
     let (code, scenario) = (member("code"), member("scenario").to_lowercase());
-    let act = told_by_words(code, &scenario)
-        .or_else(|| BY_CODE.iter().find(|(name, _)| *name == code).map(|(_, act)| *act));
+    let act = told(code, &scenario);
     match act.map(|act| act()) {
         Some(Some((verdict, name))) => (verdict, name.to_owned()),
         Some(None) => ("unknown", "the scene could not be set".to_owned()),
@@ -136,7 +171,7 @@ pub(crate) fn token_scenario(item: &Value) -> Judged {
 }
 
 /// Scenarios of one code differ; these are told apart by what they say.
-fn told_by_words(code: &str, scenario: &str) -> Option<Act> {
+fn told(code: &str, scenario: &str) -> Option<Act> {
     let specific: &[(&str, &[(&str, Act)])] = &[
         (
             "chain-broken",
@@ -176,7 +211,17 @@ fn told_by_words(code: &str, scenario: &str) -> Option<Act> {
     let of_code = specific.iter().find(|(name, _)| *name == code).map_or([].as_slice(), |(_, acts)| acts);
     let told = of_code.iter().find(|(word, _)| scenario.contains(word)).map(|(_, act)| *act);
     let all = |words: &[&str]| words.iter().all(|word| scenario.contains(word));
-    told.or_else(|| BY_WORDS.iter().find(|(words, _)| all(words)).map(|(_, act)| *act))
+    let by_code = || BY_CODE.iter().find(|(name, _)| *name == code).map(|(_, act)| *act);
+    let by_words = || BY_WORDS.iter().find(|(words, _)| all(words)).map(|(_, act)| *act);
+    let by_one_word = || BY_ONE_WORD.iter().find(|(words, _)| all(words)).map(|(_, act)| *act);
+    // Scenes that share a code are told apart by words; a code of its own says more than any word.
+    told.or_else(|| {
+        if SHARED.contains(&code) {
+            by_words().or_else(by_code)
+        } else {
+            by_code().or_else(by_words).or_else(by_one_word)
+        }
+    })
 }
 
 fn arguments(text: &str) -> Option<Verdict> {
@@ -243,6 +288,12 @@ fn at(now: u64) -> Option<Verdict> {
     verified(&root()?.encode(), &Revocations::default(), now).err().or(Some(("allow", "verified")))
 }
 
+fn deeper() -> Option<Verdict> {
+    let root = mint(Draft { max_depth: 0, ..draft(1, AGENT) }, &key(ROOT)).ok()?;
+    let child = forge(&root, AGENT, |payload| payload.max_depth = 64);
+    presented(&[root, child])
+}
+
 fn self_issued() -> Option<Verdict> {
     let mut issuing = Draft::new(id(1), public(AGENT), NOW);
     issuing.issues = Some(crate::mint::Issues { tools: vec![TOOL.to_owned()], ..Default::default() });
@@ -290,6 +341,17 @@ fn list_rolled_back() -> Option<Verdict> {
         .map_or(Some(("allow", "adopted")), |error| Some(("deny", error.code())))
 }
 
+fn list_changed() -> Option<Verdict> {
+    let revoker = public(ROOT).verifier().ok()?;
+    let mut revocations = Revocations::default();
+    revocations.adopt(&RevocationList::sign([id(1)].into(), 2, NOW, &key(ROOT)), &revoker).ok()?;
+    let other = RevocationList::sign([].into(), 2, NOW, &key(ROOT));
+    revocations
+        .adopt(&other, &revoker)
+        .err()
+        .map_or(Some(("allow", "adopted")), |error| Some(("deny", error.code())))
+}
+
 fn list_stale() -> Option<Verdict> {
     let mut revocations = Revocations::default();
     revocations.require_lists_newer_than(3600);
@@ -314,6 +376,14 @@ fn proof_for_another_tool() -> Option<Verdict> {
     let root = root()?;
     let claim = Claim { warrant: root.payload.id, tool: "list_files", args: &args };
     let proof = Proof::sign_v1(&key(AGENT), &claim, NOW);
+    Some(asked(&chain(&[root])?, &Call::new(TOOL, &args), Credential::Proof(&proof), &[]))
+}
+
+fn another_holder() -> Option<Verdict> {
+    let args = inside()?;
+    let root = root()?;
+    let claim = Claim { warrant: root.payload.id, tool: TOOL, args: &args };
+    let proof = Proof::sign_v1(&key(STRANGER), &claim, NOW);
     Some(asked(&chain(&[root])?, &Call::new(TOOL, &args), Credential::Proof(&proof), &[]))
 }
 
@@ -384,6 +454,18 @@ fn approval_expired() -> Option<Verdict> {
 
 fn approval_by(approver: u8) -> Option<Verdict> {
     gated(&[approved(id(1), &inside()?, approver, NOW + 60)])
+}
+
+/// Two approvals are wanted, and one person gives both.
+fn approved_twice_by_one() -> Option<Verdict> {
+    let args = inside()?;
+    let mut draft = draft(1, AGENT);
+    draft.required_approvers = Some(vec![public(APPROVER), public(STRANGER)]);
+    draft.min_approvals = Some(2);
+    let chain = chain(&[mint(draft, &key(ROOT)).ok()?])?;
+    let approvals = [approved(id(1), &args, APPROVER, NOW + 60), approved(id(1), &args, APPROVER, NOW + 90)];
+    let decision = crate::decide::decide(&chain, &Call::new(TOOL, &args), &approvals, NOW);
+    Some((if decision.outcome == Outcome::Authorised { "allow" } else { "deny" }, decision.code()))
 }
 
 fn approval_twice() -> Option<Verdict> {
@@ -477,8 +559,14 @@ fn clock_set_back() -> Option<Verdict> {
     Some(if floor.observe(NOW - 7200).is_err() { ("deny", "clock-rollback") } else { ("allow", "observed") })
 }
 
-/// A hundred euros, spent one by one by so many children that each claim all of it.
-fn budget(children: u8) -> Option<Verdict> {
+fn negative_amount() -> Option<Verdict> {
+    let warrant = paying()?;
+    let args = args(r#"{"amount": -1}"#)?;
+    let decision = crate::decide::decide(&chain(&[warrant])?, &Call::new("pay", &args), &[], NOW);
+    Some((if decision.outcome == Outcome::Authorised { "allow" } else { "deny" }, decision.code()))
+}
+
+fn paying() -> Option<Warrant> {
     let limits = Limits {
         budgets: vec![Budget {
             pool: "EUR".to_owned(),
@@ -492,7 +580,12 @@ fn budget(children: u8) -> Option<Verdict> {
     let constraints = BTreeMap::from([("amount".to_owned(), Constraint::Wildcard)]);
     let capability = Capability { constraints, limits: Some(Box::new(limits)), ..Capability::default() };
     draft.tools.insert("pay".to_owned(), capability);
-    let root = mint(draft, &key(ROOT)).ok()?;
+    mint(draft, &key(ROOT)).ok()
+}
+
+/// A hundred euros, spent one by one by so many children that each claim all of it.
+fn budget(children: u8) -> Option<Verdict> {
+    let root = paying()?;
     let chains: Option<Vec<_>> = (0..children)
         .map(|number| {
             let child = forge(&root, AGENT, |payload| payload.id = id(10 + number));
