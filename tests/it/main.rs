@@ -24,5 +24,6 @@ mod policy;
 mod servers;
 mod tls;
 mod transparency;
+mod warrants_cli;
 mod watch;
 mod wire;

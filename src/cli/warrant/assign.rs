@@ -6,14 +6,16 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use herma_warrant::show::tree;
-use herma_warrant::text_form::from_base64;
+use herma_warrant::text_form::{from_base64, to_base64};
 use herma_warrant::warrant::Warrant;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::trust::block_on;
 use super::{now, presented};
 use crate::cli::holds::{time, visible};
-use crate::control::client::Client;
+use crate::control::client::{Client, ClientError};
 use crate::control::wire::Ask;
+use crate::store::{Sqlite, Store as _};
 
 /// It takes the place of one that was put there before. One that herma.toml puts there stays beside it, and a call
 /// must keep to both.
@@ -54,7 +56,11 @@ pub(super) fn unassign(args: &Unassign, data_dir: &Path) -> anyhow::Result<ExitC
 }
 
 pub(super) fn list(args: &List, data_dir: &Path) -> anyhow::Result<ExitCode> {
-    let told = Client::connect(data_dir)?.ask(&Ask::Warrants)?;
+    let told = match Client::connect(data_dir) {
+        Ok(mut daemon) => daemon.ask(&Ask::Warrants)?,
+        Err(ClientError::NotRunning { .. }) => written(data_dir)?,
+        Err(error) => return Err(error.into()),
+    };
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{told}")?;
@@ -90,6 +96,23 @@ pub(super) fn list(args: &List, data_dir: &Path) -> anyhow::Result<ExitCode> {
         )?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a daemon would find when it starts.
+fn written(data_dir: &Path) -> anyhow::Result<Value> {
+    if !data_dir.join(crate::store::sqlite::FILE).exists() {
+        return Ok(json!({ "assigned": [], "revoked": [] }));
+    }
+    let state = block_on(async { Ok(Sqlite::open(data_dir)?.warrant_state(now()).await?) })?;
+    let assigned: Vec<_> = state
+        .assigned
+        .iter()
+        .map(|row| {
+            let warrant = to_base64(&row.stack);
+            json!({ "party": row.subject, "warrant": warrant, "by": row.by, "at_ms": row.at_ms })
+        })
+        .collect();
+    Ok(json!({ "assigned": assigned, "revoked": state.revoked }))
 }
 
 fn text<'a>(row: &'a Value, name: &str) -> &'a str {

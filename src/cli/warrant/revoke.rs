@@ -1,6 +1,8 @@
 //! `herma warrant revoke`: taking back, with or without a daemon.
 
+use std::fs::DirBuilder;
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -66,7 +68,11 @@ fn revoke(what: &str, reason: &str, data_dir: &Path) -> anyhow::Result<(Value, &
             Err(ClientError::NotRunning { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(data_dir)
+            .with_context(|| format!("cannot make {}", data_dir.display()))?;
         // A daemon that starts now reads what was taken back before it could be told: one of us waits.
         if let Ok(_lock) = lock(data_dir) {
             let row = block_on(write(what, reason, data_dir))?;

@@ -38,7 +38,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn described(payload: &Payload) -> Value {
-    let keys = |keys: &Vec<herma_warrant::key::PublicKey>| keys.iter().map(|key| key.to_hex()).collect();
+    let keys =
+        |keys: &Vec<herma_warrant::key::PublicKey>| keys.iter().map(|key| key.to_hex()).collect::<Vec<_>>();
     let tools: Map<String, Value> =
         payload.tools.iter().map(|(tool, it)| (tool.clone(), capability(it))).collect();
     json!({
@@ -53,7 +54,7 @@ fn described(payload: &Payload) -> Value {
         "session": payload.session_id,
         "agent": payload.agent_id,
         "clearance": payload.clearance,
-        "approvers": payload.required_approvers.as_ref().map(keys).unwrap_or_else(Vec::<String>::new),
+        "approvers": payload.required_approvers.as_ref().map(keys).unwrap_or_default(),
         "approvals": payload.threshold(),
         "tools": tools,
         "gates": payload.gates.as_ref().map(gates),

@@ -54,6 +54,10 @@ pub(super) fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
         }
     }
     let mut out = io::stdout().lock();
+    if history.calls.is_empty() && history.mute == 0 {
+        writeln!(out, "nothing to replay: the record has no calls since then")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     writeln!(
         out,
         "of {} calls: {allowed} allowed, {} held for a person, {} refused, {} cannot be told",
