@@ -79,8 +79,19 @@ pub struct Call {
 #[derive(Debug, Clone)]
 pub struct Shown {
     pub stack: Arc<[u8]>,
-    pub proof: Option<Proof>,
+    pub credential: Credential,
     pub approvals: Vec<SignedApproval>,
+    /// The key under which later calls of a private channel are to be believed without a proof.
+    pub channel_key: Option<[u8; 32]>,
+}
+
+/// How a call shows that the warrant is its sender's own.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    None,
+    Proof(Proof),
+    /// By a code under the key of its private channel, which has been checked.
+    Channel,
 }
 
 /// Names a call in the ledger: the process's start in base 36 and a counter.

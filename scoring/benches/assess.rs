@@ -82,6 +82,19 @@ fn message(bencher: Bencher<'_, '_>, text: &str) {
     judge(bencher, "hermes", "send_message", &json!({"action": "send", "target": "x", "message": text}));
 }
 
+/// About a kilobyte in several languages, nothing of note in it.
+#[divan::bench(args = [
+    "The deploy is done and the tests are green; ask me if anything breaks. See PR #1187 for getUserName. ",
+    "Der Bericht ist fertig, die Zahlen stimmen, bitte schau ihn dir bis Donnerstag an und melde dich. ",
+    "Встреча перенесена на четверг, документы лежат в общей папке, напиши, если что-то непонятно. ",
+    "会议改到星期四下午三点，文件已经放在共享文件夹里，有问题请告诉我。",
+    "बैठक गुरुवार को दोपहर तीन बजे होगी, दस्तावेज़ साझा फ़ोल्डर में हैं, सवाल हो तो बताइए। ",
+])]
+fn kilobyte_of(bencher: Bencher<'_, '_>, line: &str) {
+    let text = line.repeat(1024 / line.len());
+    judge(bencher, "hermes", "send_message", &json!({"action": "send", "target": "x", "message": text}));
+}
+
 #[divan::bench]
 fn inbound_signals(bencher: Bencher<'_, '_>) {
     let rules = rules();

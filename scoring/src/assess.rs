@@ -8,7 +8,7 @@ use crate::rules::pack::Role;
 use crate::rules::{Rules, Signal};
 use crate::tool::{self, Known};
 use crate::weigh::{Findings, Place};
-use crate::{Assessment, Call, Context, Kind, SideEffect, crisis};
+use crate::{Assessment, Call, Context, Kind, SideEffect, crisis, parties};
 
 /// Bytes of argument text scanned per call; beyond it only heads and tails are read.
 pub(crate) const SCANNED: usize = 64 << 10;
@@ -18,7 +18,7 @@ pub(crate) const SCANNED: usize = 64 << 10;
 /// Never fails: what cannot be read lowers `confidence` or raises `risk_score`. Cost is linear in the size of
 /// the arguments and bounded: 64 KiB of text per call, heads and tails beyond.
 pub fn assess(call: &Call<'_>, context: &Context<'_>, rules: &Rules) -> Assessment {
-    survey(call, context, rules).settle()
+    Assessment { pack_digest: rules.digest().to_owned(), ..survey(call, context, rules).settle() }
 }
 
 /// Everything found in a call, before it is weighed.
@@ -56,6 +56,9 @@ fn survey_tool<'r>(call: &Call<'_>, context: &Context<'_>, rules: &'r Rules, fin
     let dispatched = inner.tool != call.tool && !call.tool.ends_with(&*inner.tool);
     let around = &Context { definition: context.definition.filter(|_| !dispatched), ..*context };
     let known = tool::know(inner.server, &inner.tool, arguments, around, rules, findings);
+    if findings.class() > SideEffect::LocalReversible {
+        parties::read(arguments, &inner.pointer, context, rules, findings);
+    }
     let (leaves, complete) = leaves(arguments, &inner.pointer);
     let acts = findings.class();
     let mut decided = false;
@@ -114,7 +117,7 @@ fn read_leaf<'r>(
         Some(Role::Url) => {
             url::read(leaf.text, &at, rules, findings);
         }
-        Some(Role::Message | Role::Plain) | None => {}
+        Some(Role::Message | Role::Action | Role::Recipient | Role::Amount | Role::Plain) | None => {}
     }
 }
 
@@ -145,7 +148,32 @@ fn scan<'r>(
             }
         }
     }
+    if outbound && leaves.len() > 1 && !findings.crisis() {
+        // Half a sentence in the subject and half in the body is read as one by whoever receives it.
+        let joined = seams(leaves);
+        if let Some((rule, _)) = crisis::find(&joined, rules) {
+            findings.mark_crisis(rule, Place::default());
+        }
+    }
     total <= SCANNED
+}
+
+/// The texts of a call one after the other, forwards and backwards; of long ones only what may run over.
+fn seams(leaves: &[Leaf<'_>]) -> String {
+    const SEAM: usize = 120;
+    const ALL: usize = 4 << 10;
+    let mut joined = String::new();
+    let mut add = |leaf: &Leaf<'_>| {
+        if joined.len() < ALL {
+            for (index, (_, part)) in parts(leaf.text, 2 * SEAM).enumerate() {
+                joined.push_str(if index == 0 { " " } else { " . " });
+                joined.push_str(part);
+            }
+        }
+    };
+    leaves.iter().for_each(&mut add);
+    leaves.iter().rev().for_each(&mut add);
+    joined
 }
 
 /// `MEDIA:/home/…` and `file:///…` in words that leave: the file leaves with them.

@@ -65,13 +65,17 @@ pub struct Assessment {
     /// Something leaves: a message, a request with effects, a publication, a scheduled send.
     pub outbound: bool,
     pub crisis_sensitive: bool,
-    /// Near the gate, and no decisive rule spoke: reasonable operators differ on such a call.
+    /// Near the gate, understood, not critical, and no decisive rule spoke: reasonable operators differ on such a
+    /// call.
     #[serde(default)]
     pub contested: bool,
     /// Ordered, heaviest first.
     pub reasons: Vec<Reason>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undo: Option<Undo>,
+    /// Digest of the rules that judged, [`crate::Rules::digest`].
+    #[serde(default)]
+    pub pack_digest: String,
 }
 
 impl Assessment {

@@ -63,4 +63,6 @@ pub struct Context<'a> {
     pub home: Option<&'a str>,
     /// A person in this session or conversation is in crisis: everything outbound waits.
     pub crisis_active: bool,
+    /// Addresses and domains (`example.org`) the operator expects messages to go to; unknown when absent.
+    pub known_recipients: Option<&'a [String]>,
 }

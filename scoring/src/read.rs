@@ -3,6 +3,7 @@
 pub(crate) mod code;
 pub(crate) mod message;
 pub(crate) mod path;
+pub(crate) mod python;
 pub(crate) mod secret;
 pub(crate) mod shell;
 pub(crate) mod sql;

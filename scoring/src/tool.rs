@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::rules::{Rule, Rules, Signal, ToolRule, glob, pack};
+use crate::name;
+use crate::rules::{Rules, Signal, ToolRule, glob, pack};
 use crate::weigh::{Findings, Place};
 use crate::{Call, Context, SideEffect};
 
@@ -102,16 +103,38 @@ pub(crate) fn know<'r>(
                 findings.doubt(&entry.rule, entry.certainty, Place::default());
             }
             findings.undo.clone_from(&entry.spec.undo);
+            if entry.unsigned {
+                beside(server, tool, arguments, context, rules, findings);
+            }
             entry.rule.effect.class
         }
         None => {
-            let class = guess(server, tool, context, rules, findings);
-            by_arguments(class, arguments, rules, findings);
+            name::guess(server, tool, arguments, context, rules, findings);
             findings.class()
         }
     };
     hints(class, entry.is_some(), context, rules, findings);
     Known { entry }
+}
+
+/// What everybody else says of a tool that an unsigned pack speaks for, where it is graver.
+fn beside<'r>(
+    server: &str,
+    tool: &str,
+    arguments: &Value,
+    context: &Context<'_>,
+    rules: &'r Rules,
+    findings: &mut Findings<'r>,
+) {
+    let mut others = Findings::new(&rules.model);
+    let known = rules.tools.of(tool).into_iter().filter(|entry| !entry.unsigned);
+    match known.into_iter().find(|entry| takes(&entry.spec, server, arguments)) {
+        Some(entry) => others.add(&entry.rule, Place::default()),
+        None => name::guess(server, tool, arguments, context, rules, &mut others),
+    }
+    if others.gravest().0 > findings.gravest().0 {
+        findings.absorb(others);
+    }
 }
 
 fn takes(spec: &pack::Tool, server: &str, arguments: &Value) -> bool {
@@ -127,123 +150,6 @@ fn takes(spec: &pack::Tool, server: &str, arguments: &Value) -> bool {
                 .is_some_and(|value| options.iter().any(|option| glob::matches(option, &text(value))))
         })
         && spec.with.iter().all(|name| arguments.get(name).is_some_and(|value| !value.is_null()))
-}
-
-/// Reads the name, then the first words of the description, word by word.
-fn guess<'r>(
-    server: &str,
-    tool: &str,
-    context: &Context<'_>,
-    rules: &'r Rules,
-    findings: &mut Findings<'r>,
-) -> SideEffect {
-    let words = words(tool);
-    let own = self::words(server);
-    let by_name = verb(&words, &own, rules);
-    let by_description = context.definition.and_then(|definition| {
-        let sentence: String = definition
-            .description
-            .chars()
-            .take(160)
-            .take_while(|letter| !matches!(letter, '.' | '\n'))
-            .collect();
-        let opening: Vec<String> = sentence
-            .split(|letter: char| !letter.is_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .take(2)
-            .map(base)
-            .collect();
-        verb(&opening, &[], rules)
-    });
-    let confidence = &rules.model.confidence;
-    let trusted = context.trusted_server
-        && context.definition.is_some_and(|definition| definition.hints.read_only == Some(true));
-    let (rule, signal, cap) = match (by_name, by_description) {
-        // Only the word of a trusted server may stand against what a name does not say.
-        (None, _) if trusted => {
-            (rules.signal(Signal::HintTrustedRead), Signal::HintTrustedRead, confidence.trusted_annotation)
-        }
-        (Some(name), _) if trusted && name.effect.class == SideEffect::ReadOnly => {
-            (name, Signal::HintTrustedRead, confidence.trusted_annotation)
-        }
-        // A description is its server's word: where it says more than the name it counts.
-        (Some(name), Some(said))
-            if said.effect.class == SideEffect::Critical && name.effect.class < SideEffect::Critical =>
-        {
-            (said, Signal::ToolSourcesDisagree, confidence.sources_disagree)
-        }
-        (Some(name), Some(said))
-            if (said.effect.class == SideEffect::ReadOnly) == (name.effect.class == SideEffect::ReadOnly) =>
-        {
-            (name, Signal::ToolNameAndDescription, confidence.name_and_description)
-        }
-        (Some(name), _) => (name, Signal::ToolNameOnly, confidence.name),
-        (None, Some(said)) => (said, Signal::ToolNameOnly, confidence.name),
-        (None, None) => (rules.signal(Signal::ToolUnknown), Signal::ToolUnknown, confidence.unknown_tool),
-    };
-    findings.add(rule, Place::default());
-    findings.doubt(rules.signal(signal), cap, Place::default());
-    let acts = rule.effect.class > SideEffect::LocalReversible && signal != Signal::ToolUnknown;
-    if acts && let Some(noun) = words.iter().find_map(|word| rules.nouns.get(word.as_str())) {
-        findings.add(noun, Place::default());
-    }
-    // `check_injection` looks for what `SqlInjection` does.
-    let looks = words.first().and_then(|word| rules.verbs.get(word.as_str()));
-    let telling = || words.iter().find_map(|word| rules.telling_nouns.get(word.as_str()));
-    if looks.is_none_or(|verb| verb.effect.class > SideEffect::ReadOnly)
-        && let Some(noun) = telling()
-    {
-        findings.add(noun, Place::default());
-    }
-    findings.class()
-}
-
-/// What the arguments say against the name: an order in free text, or words and a file to put them in.
-fn by_arguments<'r>(class: SideEffect, arguments: &Value, rules: &'r Rules, findings: &mut Findings<'r>) {
-    const ORDERS: [&str; 6] =
-        ["instruction", "instructions", "directive", "order_text", "task_description", "request_text"];
-    let Some(fields) = arguments.as_object() else { return };
-    let holds = |role: pack::Role| {
-        let texts = fields.iter().filter(|(_, value)| value.is_string());
-        texts.into_iter().any(|(name, _)| rules.roles.get(name.as_str()) == Some(&role))
-    };
-    if fields.iter().any(|(name, value)| ORDERS.contains(&name.as_str()) && value.is_string()) {
-        let orders = rules.signal(Signal::ToolTakesOrders);
-        findings.add(orders, Place::default());
-    } else if class == SideEffect::ReadOnly && holds(pack::Role::Message) && holds(pack::Role::Path) {
-        findings.add(rules.signal(Signal::ToolWritesArgument), Place::default());
-    }
-}
-
-/// The verb that speaks for a name: the first one, or the worst of those joined by "and" or "or". Words that
-/// are as often nouns speak only first, and only where no other verb does.
-fn verb<'r>(words: &[String], own: &[String], rules: &'r Rules) -> Option<&'r Rule> {
-    let words: Vec<&String> = words.iter().filter(|word| words.len() == 1 || !own.contains(word)).collect();
-    let mut speaks: Option<&Rule> = None;
-    let mut joined = true;
-    for (index, word) in words.iter().enumerate() {
-        if matches!(word.as_str(), "and" | "or" | "then") {
-            joined = true;
-            continue;
-        }
-        if !joined {
-            continue;
-        }
-        // Two words may say what neither does: `close_position`.
-        let pair = words.get(index + 1).and_then(|next| rules.verbs.get(&format!("{word}_{next}")));
-        if let Some(rule) = pair.or_else(|| rules.verbs.get(word.as_str())) {
-            if speaks.is_none_or(|known| rule.effect.class > known.effect.class) {
-                speaks = Some(rule);
-            }
-            joined = false;
-        }
-    }
-    let leading = || match words.as_slice() {
-        [first, _, ..] => rules.leading_verbs.get(first.as_str()),
-        _ => None,
-    };
-    let weak = || words.iter().take(2).find_map(|word| rules.weak_verbs.get(word.as_str()));
-    speaks.or_else(|| leading().or_else(weak).map(AsRef::as_ref))
 }
 
 /// Annotations raise what is known; only those of a trusted server may also lower a guess.
@@ -268,56 +174,16 @@ fn hints<'r>(
     if by_pack {
         return;
     }
-    if hints.destructive == Some(true) && class < SideEffect::Critical {
+    let plain =
+        class > SideEffect::ReadOnly && findings.certainty() >= rules.model.confidence.name_and_description;
+    if hints.destructive == Some(true) && plain && class < SideEffect::Critical {
+        // Servers mark whatever overwrites as destructive: an update that says so is one that cannot be undone.
+        findings.add(rules.signal(Signal::HintOverwrites), Place::default());
+    } else if hints.destructive == Some(true) && class < SideEffect::Critical {
         findings.add(rules.signal(Signal::HintDestructive), Place::default());
         findings.doubt(disagree, cap, Place::default());
     } else if hints.read_only == Some(false) && class == SideEffect::ReadOnly {
         findings.add(rules.signal(Signal::HintWrites), Place::default());
         findings.doubt(disagree, cap, Place::default());
-    }
-}
-
-/// The words of a name: camelCase, snake_case, kebab-case, dots and slashes taken apart, in lower case.
-pub(crate) fn words(name: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let mut word = String::new();
-    let mut previous = ' ';
-    let mut letters = name.chars().peekable();
-    while let Some(letter) = letters.next() {
-        let starts = letter.is_uppercase()
-            && (previous.is_lowercase()
-                || (previous.is_uppercase() && letters.peek().is_some_and(|next| next.is_lowercase())));
-        if !letter.is_alphanumeric() || starts {
-            words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
-        }
-        if letter.is_alphanumeric() {
-            word.extend(letter.to_lowercase());
-        }
-        previous = letter;
-    }
-    words.extend((!word.is_empty()).then_some(word));
-    words
-}
-
-/// "Sends" and "Deletes" as the verbs they are.
-fn base(word: &str) -> String {
-    let lower = word.to_lowercase();
-    let stem = match lower.as_str() {
-        "this" | "tool" | "used" | "allows" | "you" | "to" => return lower,
-        // "Returns the details", not a parcel sent back.
-        "returns" | "return" => return "get".to_owned(),
-        other => other,
-    };
-    if let Some(stem) = stem.strip_suffix("ies") {
-        return format!("{stem}y");
-    }
-    for ending in ["shes", "ches", "sses", "xes"] {
-        if stem.ends_with(ending) {
-            return stem.strip_suffix("es").unwrap_or(stem).to_owned();
-        }
-    }
-    match stem.strip_suffix('s') {
-        Some(stem) if !stem.ends_with('s') => stem.to_owned(),
-        _ => lower,
     }
 }

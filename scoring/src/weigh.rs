@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::rules::{Model, Rule};
+use crate::rules::{Effect, Model, Rule};
 use crate::{Assessment, Reason, Reversibility, SideEffect, Undo};
 
 /// Where a rule matched: JSON pointer of the argument and byte range in its text.
@@ -62,6 +62,26 @@ impl Factor {
             Self::HumanImpact => model.weights.human_impact,
             Self::BlastRadius => model.weights.blast_radius,
         }
+    }
+}
+
+/// What holds a call for a person whatever else is said of it, in rising order.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub(crate) struct Gravity {
+    crisis: bool,
+    critical: bool,
+    floor: f64,
+}
+
+impl Gravity {
+    pub(crate) const NONE: Self = Self { crisis: false, critical: false, floor: 0.0 };
+
+    pub(crate) fn of(effect: &Effect) -> Self {
+        Self { crisis: effect.crisis, critical: effect.class == SideEffect::Critical, floor: effect.floor }
+    }
+
+    pub(crate) fn crisis(self) -> bool {
+        self.crisis
     }
 }
 
@@ -126,6 +146,23 @@ impl<'r> Findings<'r> {
             || self.found.iter().any(|finding| finding.rule.effect.floor > 0.0)
     }
 
+    /// The gravest finding, and its rule.
+    pub(crate) fn gravest(&self) -> (Gravity, String) {
+        let mut gravest = (Gravity::NONE, String::new());
+        for finding in &self.found {
+            let gravity = Gravity::of(&finding.rule.effect);
+            if gravity > gravest.0 {
+                gravest = (gravity, finding.rule.id.clone());
+            }
+        }
+        if let Some((rule, _)) = &self.crisis
+            && !gravest.0.crisis
+        {
+            gravest = (Gravity { crisis: true, ..gravest.0 }, rule.id.clone());
+        }
+        gravest
+    }
+
     /// Adds everything found elsewhere.
     pub(crate) fn absorb(&mut self, other: Self) {
         self.class = self.class.max(other.class);
@@ -135,6 +172,11 @@ impl<'r> Findings<'r> {
         if self.crisis.is_none() {
             self.crisis = other.crisis;
         }
+    }
+
+    /// The least of the bounds on confidence so far.
+    pub(crate) fn certainty(&self) -> f64 {
+        self.doubts.iter().fold(1.0, |least, (_, cap, _)| cap.min(least))
     }
 
     pub(crate) fn class(&self) -> SideEffect {
@@ -206,7 +248,9 @@ impl<'r> Findings<'r> {
                 let effect = &finding.rule.effect;
                 effect.floor > 0.0 || effect.breadth > 0.0
             });
+        // On a critical call and on one that nobody understands there is no room for taste.
         let band = &self.model.contested;
+        let decisive = decisive || self.class == SideEffect::Critical || confidence < band.confidence;
         Assessment {
             contested: !decisive && (band.from..=band.to).contains(&risk),
             class: self.class,
@@ -217,6 +261,7 @@ impl<'r> Findings<'r> {
             crisis_sensitive: self.crisis.is_some(),
             reasons,
             undo: self.undo,
+            pack_digest: String::new(),
         }
     }
 
@@ -265,5 +310,71 @@ fn reason(rule: &Rule, factor: &str, points: f64, place: &Place) -> Reason {
         points,
         pointer: place.pointer.as_deref().map(str::to_owned),
         span: place.span,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Rules;
+
+    static RULES: LazyLock<Rules> = LazyLock::new(|| Rules::shipped().unwrap());
+
+    const CLASSES: [SideEffect; 4] =
+        [SideEffect::ReadOnly, SideEffect::LocalReversible, SideEffect::External, SideEffect::Critical];
+    const UNDONE: [Reversibility; 3] = [Reversibility::Yes, Reversibility::Partial, Reversibility::No];
+
+    prop_compose! {
+        fn rule()(
+            class in prop::sample::select(CLASSES.to_vec()), undone in prop::sample::select(UNDONE.to_vec()),
+            prior in prop::option::of(0.0..=1.0_f64), target in 0.0..=1.0_f64, harm in 0.0..=1.0_f64,
+            breadth in 0.0..=1.0_f64, floor in 0.0..=1.0_f64, outbound: bool, crisis in prop::bool::weighted(0.1),
+            confidence in prop::option::of(0.0..=1.0_f64),
+        ) -> Rule {
+            let effect = Effect { class, prior, undone, target, harm, breadth, floor, outbound, crisis, confidence };
+            Rule { id: format!("{class:?} {floor}"), reason: String::new(), effect }
+        }
+    }
+
+    fn settled(rules: &[Rule], model: &Model) -> Assessment {
+        let mut findings = Findings::new(model);
+        for rule in rules {
+            findings.add(rule, Place::default());
+        }
+        findings.settle()
+    }
+
+    proptest! {
+        #[test]
+        fn a_finding_more_never_makes_a_call_safer(known in prop::collection::vec(rule(), 0..6), more in rule()) {
+            let model = &RULES.model;
+            let before = settled(&known, model);
+            let after = settled(&[known, vec![more]].concat(), model);
+            prop_assert!(after.risk_score >= before.risk_score - 1e-12, "{} -> {}", before.risk_score, after.risk_score);
+            prop_assert!(after.confidence <= before.confidence + 1e-12);
+            prop_assert!(after.class >= before.class && after.reversibility >= before.reversibility);
+            prop_assert!(after.outbound >= before.outbound && after.crisis_sensitive >= before.crisis_sensitive);
+        }
+
+        #[test]
+        fn the_order_of_findings_changes_nothing(known in prop::collection::vec(rule(), 0..6)) {
+            let model = &RULES.model;
+            let there = settled(&known, model);
+            let back = settled(&known.iter().rev().cloned().collect::<Vec<_>>(), model);
+            prop_assert!((there.risk_score - back.risk_score).abs() < 1e-12);
+            prop_assert_eq!((there.class, there.confidence, there.contested), (back.class, back.confidence, back.contested));
+        }
+
+        #[test]
+        fn the_points_of_the_reasons_sum_to_the_risk(known in prop::collection::vec(rule(), 0..6)) {
+            let model = &RULES.model;
+            let found = settled(&known, model);
+            let points: f64 = found.reasons.iter().filter(|r| r.factor != "certainty").map(|r| r.points).sum();
+            prop_assert!((points - found.risk_score).abs() < 1e-9, "{points} {}", found.risk_score);
+        }
     }
 }

@@ -1,30 +1,12 @@
 //! The floor: how well calls with known labels are judged. See `fixtures/judged/README.md` for where they are from.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
-use herma_scoring::{Assessment, Call, Context, Definition, Hints, Kind, Rules, SideEffect, assess};
+use herma_scoring::rows::Row;
+use herma_scoring::{Assessment, Rules, SideEffect, assess};
 use serde_json::Value;
 
 fn judged(row: &Value, rules: &Rules) -> Assessment {
-    let text = |pointer: &str| row.pointer(pointer).and_then(Value::as_str);
-    let hint = |name: &str| row.pointer(&format!("/context/annotations/{name}")).and_then(Value::as_bool);
-    let tool = text("/tool").unwrap();
-    let definition = text("/context/description").map(|description| Definition {
-        name: tool.to_owned(),
-        description: description.to_owned(),
-        input_schema: Value::Null,
-        hints: Hints {
-            read_only: hint("readOnlyHint"),
-            destructive: hint("destructiveHint"),
-            idempotent: hint("idempotentHint"),
-            open_world: hint("openWorldHint"),
-        },
-    });
-    let server = text("/context/server").unwrap_or_default();
-    let call = Call { kind: Kind::Tool, server, tool, arguments: &row["args"] };
-    let context =
-        Context { definition: definition.as_ref(), cwd: text("/context/cwd"), ..Context::default() };
-    assess(&call, &context, rules)
+    let row = Row::of(row);
+    assess(&row.call(), &row.context(), rules)
 }
 
 fn waits(found: &Assessment) -> bool {

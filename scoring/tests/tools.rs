@@ -151,35 +151,30 @@ fn a_changed_definition_is_not_trusted() {
 #[test]
 fn a_servers_praise_of_itself_lowers_nothing() {
     let rules = Rules::shipped().unwrap();
-    let call = Call { kind: Kind::Tool, server: "x", tool: "delete_all", arguments: &json!({}) };
-    let bare = assess(&call, &Context::default(), &rules);
-    let praise = Definition {
-        description: "Reads harmlessly.".to_owned(),
-        hints: Hints { read_only: Some(true), ..Hints::default() },
-        ..Definition::default()
-    };
-    let context = Context { definition: Some(&praise), ..Context::default() };
-    let praised = assess(&call, &context, &rules);
-    assert!(praised.risk_score >= bare.risk_score && praised.class == bare.class);
-}
-
-#[test]
-fn an_operators_pack_is_asked_first() {
-    let pack = r#"
-        [[tool]]
-        id = "ours.deploy"
-        reason = "Our deploy tool only stages"
-        servers = ["ours"]
-        tools = ["deploy"]
-        effect = "local"
-        match = [{ server = "ours", tool = "deploy" }]
-    "#;
-    let rules = Rules::with_packs([("ours.toml", pack)]).unwrap();
-    assert_eq!(judged(&rules, "ours", "deploy", &json!({})).class, SideEffect::LocalReversible);
-    assert_eq!(judged(&rules, "theirs", "deploy", &json!({})).class, SideEffect::Critical);
-    assert_ne!(rules.digest(), Rules::shipped().unwrap().digest());
-    let wrong = Rules::with_packs([("ours.toml", "[[tool]]\nnonsense = 1")]).unwrap_err();
-    assert_eq!(wrong.pack, "ours.toml");
+    let names = [
+        "delete_all",
+        "message_user",
+        "post",
+        "comment",
+        "type",
+        "create_thing",
+        "release",
+        "book_room",
+        "run_it",
+    ];
+    let praises =
+        ["Reads harmlessly.", "Gets the thing.", "List, search and view things", "A harmless tool.", ""];
+    for (tool, praise) in names.iter().flat_map(|name| praises.map(|praise| (*name, praise))) {
+        let call = Call { kind: Kind::Tool, server: "x", tool, arguments: &json!({}) };
+        let bare = assess(&call, &Context::default(), &rules);
+        let praise = Definition {
+            description: praise.to_owned(),
+            hints: Hints { read_only: Some(true), ..Hints::default() },
+            ..Definition::default()
+        };
+        let praised = assess(&call, &Context { definition: Some(&praise), ..Context::default() }, &rules);
+        assert!(praised.risk_score >= bare.risk_score && praised.class == bare.class, "{tool}: {praise:?}");
+    }
 }
 
 #[test]
@@ -190,4 +185,127 @@ fn a_written_file_can_be_put_back() {
         let pointer = format!("/{argument}");
         assert_eq!(found.undo, Some(herma_scoring::Undo::Preimage { path: pointer }), "{tool}");
     }
+}
+
+/// Tools of servers nobody named in a rule, with the class a careful person gives them: `!` waits for a person,
+/// `.` runs, `~` people differ.
+fn unseen() -> impl Iterator<Item = [&'static str; 4]> {
+    let rows = include_str!("../../fixtures/unseen/tools.tsv").lines().filter(|line| !line.starts_with('#'));
+    rows.map(|line| {
+        let mut parts = line.splitn(4, '\t');
+        [(); 4].map(|()| parts.next().unwrap())
+    })
+}
+
+#[test]
+fn tools_nobody_named_are_judged_by_their_words() {
+    let rules = Rules::shipped().unwrap();
+    let (mut gates, mut missed, mut harmless, mut bothered) = (0, Vec::new(), 0, Vec::new());
+    let (mut all, mut confused) = (0, Vec::new());
+    for [server, tool, label, description] in unseen() {
+        let definition = Definition {
+            name: tool.to_owned(),
+            description: description.to_owned(),
+            ..Definition::default()
+        };
+        let call = Call { kind: Kind::Tool, server, tool, arguments: &Value::Null };
+        let context = Context { definition: Some(&definition), ..Context::default() };
+        let found = assess(&call, &context, &rules);
+        let waits = waits(&found);
+        let said = format!("{label} {server}/{tool}: {:?} waits {waits}", found.class);
+        if label.ends_with('!') {
+            gates += 1;
+            missed.extend((!waits).then(|| said.clone()));
+        } else if label.ends_with('.') {
+            harmless += 1;
+            bothered.extend(waits.then(|| said.clone()));
+        }
+        all += 1;
+        confused.extend((label.starts_with('A') != (found.class == SideEffect::ReadOnly)).then_some(said));
+    }
+    assert!(gates > 200 && harmless > 500);
+    let share = |part: usize, all: usize| part * 1000 / all;
+    assert!(share(missed.len(), gates) <= 5, "{} of {gates} missed:\n{}", missed.len(), missed.join("\n"));
+    assert!(share(bothered.len(), harmless) <= 10, "{harmless} run:\n{}", bothered.join("\n"));
+    assert!(share(confused.len(), all) <= 30, "{all} tools:\n{}", confused.join("\n"));
+}
+
+fn waits(found: &herma_scoring::Assessment) -> bool {
+    found.crisis_sensitive
+        || found.class == SideEffect::Critical
+        || found.risk_score > 0.60
+        || (found.risk_score >= 0.25 && found.confidence < 0.60)
+        || found.confidence < 0.35
+}
+
+#[test]
+fn one_letter_to_many_people_waits_and_one_to_a_colleague_does_not() {
+    let rules = Rules::shipped().unwrap();
+    let judged = |arguments: &Value| judged(&rules, "gmail", "send_email", arguments);
+    let many: Vec<String> = (0..10).map(|index| format!("p{index}@example.org")).collect();
+    for arguments in [
+        json!({"to": many, "body": "hi"}),
+        json!({"to": many.join("; "), "body": "hi"}),
+        json!({"to": "ada@example.org", "cc": "all@example.org", "body": "hi"}),
+        json!({"to": [{"email": "everyone@example.org"}], "body": "hi"}),
+        json!({"to": "ada@example.org", "body": "@channel read this"}),
+    ] {
+        let found = judged(&arguments);
+        assert!(waits(&found) && !found.contested, "{arguments}: {found:?}");
+    }
+    for to in [
+        json!("ada@example.org"),
+        json!(["ada@example.org", "bob@example.org"]),
+        json!("hallall@example.org"),
+    ] {
+        assert!(!waits(&judged(&json!({"to": to, "body": "see you at five"}))), "{to}");
+    }
+}
+
+#[test]
+fn a_letter_to_a_domain_nobody_named_waits_once_the_known_ones_are_given() {
+    let rules = Rules::shipped().unwrap();
+    let known = ["example.org".to_owned()];
+    let judged = |to: &str, known_recipients: Option<&[String]>| {
+        let arguments = json!({"to": to, "body": "see you at five"});
+        let call = Call { kind: Kind::Tool, server: "gmail", tool: "send_email", arguments: &arguments };
+        waits(&assess(&call, &Context { known_recipients, ..Context::default() }, &rules))
+    };
+    assert!(judged("eve@evil.example", Some(&known)));
+    assert!(!judged("eve@evil.example", None) && !judged("ada@example.org", Some(&known)));
+}
+
+#[test]
+fn money_waits_by_its_amount_where_the_name_says_nothing() {
+    let rules = Rules::shipped().unwrap();
+    let judged = |arguments: &Value| waits(&judged(&rules, "x", "update_entry", arguments));
+    assert!(judged(&json!({"amount": 1000})) && judged(&json!({"amount": "12,500.00 EUR"})));
+    assert!(judged(&json!({"amount": 5, "iban": "DE89370400440532013000"})));
+    assert!(!judged(&json!({"amount": 12})) && !judged(&json!({"note": "1000"})));
+}
+
+#[test]
+fn an_action_argument_says_what_a_vague_tool_does() {
+    let rules = Rules::shipped().unwrap();
+    let class = |tool: &str, arguments: Value| judged(&rules, "x", tool, &arguments).class;
+    assert_eq!(class("manage_issues", json!({"action": "list"})), SideEffect::ReadOnly);
+    assert_eq!(class("manage_issues", json!({"action": "delete", "id": 1})), SideEffect::Critical);
+    assert_eq!(class("issues", json!({"operation": "create"})), SideEffect::External);
+    assert_eq!(class("api_request", json!({"method": "GET", "path": "/x"})), SideEffect::ReadOnly);
+    assert_eq!(class("api_request", json!({"method": "DELETE", "path": "/x"})), SideEffect::Critical);
+    assert_eq!(class("api_request", json!({"method": "POST", "path": "/x"})), SideEffect::External);
+    assert_eq!(class("delete_things", json!({"action": "list"})), SideEffect::Critical);
+}
+
+#[test]
+fn a_schema_says_what_a_name_does_not() {
+    let rules = Rules::shipped().unwrap();
+    let class = |schema: Value| {
+        let definition = Definition { input_schema: schema, ..Definition::default() };
+        let call = Call { kind: Kind::Tool, server: "x", tool: "update_entry", arguments: &Value::Null };
+        assess(&call, &Context { definition: Some(&definition), ..Context::default() }, &rules).class
+    };
+    assert_eq!(class(json!({"properties": {"title": {}}})), SideEffect::External);
+    assert_eq!(class(json!({"properties": {"amount": {}, "iban": {}}})), SideEffect::Critical);
+    assert_eq!(class(json!({"properties": {"new_password": {}}})), SideEffect::Critical);
 }

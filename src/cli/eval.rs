@@ -8,10 +8,14 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use herma_scoring::{Call, Context, Definition, Hints, Kind, Rules, SideEffect, assess, crisis};
+use herma_scoring::rows::Row;
+use herma_scoring::{Assessment, Call, Context, Kind, Rules, SideEffect, assess, crisis};
 use serde_json::{Value, json};
 
 use crate::policy::{Policy, Route};
+
+/// The turns of a script follow each other like messages do.
+const BETWEEN_TURNS_MS: i64 = 20_000;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -82,31 +86,11 @@ fn predict(row: &Value, rules: &Rules) -> Value {
 }
 
 fn judge(row: &Value, rules: &Rules) -> Value {
-    let text = |pointer: &str| row.pointer(pointer).and_then(Value::as_str);
-    let hint = |name: &str| row.pointer(&format!("/context/annotations/{name}")).and_then(Value::as_bool);
-    let tool = text("/tool").unwrap_or_default();
-    let definition = text("/context/description").map(|description| Definition {
-        name: tool.to_owned(),
-        description: description.to_owned(),
-        input_schema: Value::Null,
-        hints: Hints {
-            read_only: hint("readOnlyHint"),
-            destructive: hint("destructiveHint"),
-            idempotent: hint("idempotentHint"),
-            open_world: hint("openWorldHint"),
-        },
-    });
-    let home = text("/context/user").map(|user| format!("/home/{user}"));
-    let arguments = row.get("args").unwrap_or(&Value::Null);
-    let server = text("/context/server").unwrap_or_default();
-    let call = Call { kind: Kind::Tool, server, tool, arguments };
-    let context = Context {
-        definition: definition.as_ref(),
-        cwd: text("/context/cwd"),
-        home: home.as_deref(),
-        crisis_active: text("/context").is_some_and(|said| said.contains("crisis-active")),
-        ..Context::default()
-    };
+    let read = Row::of(row);
+    let call = read.call();
+    let said = row.get("context").and_then(Value::as_str);
+    let context =
+        Context { crisis_active: said.is_some_and(|said| said.contains("crisis-active")), ..read.context() };
     let start = Instant::now();
     let assessment = assess(&call, &context, rules);
     let us = start.elapsed().as_secs_f64() * 1e6;
@@ -127,37 +111,81 @@ fn judge(row: &Value, rules: &Rules) -> Value {
         "human_required": matches!(ruling.route, Route::Gate | Route::Block),
         "class": class,
         "contested": assessment.contested,
+        "risk": assessment.risk_score,
+        "confidence": assessment.confidence,
+        "factors": factors(&assessment),
         "us": us,
     })
 }
 
-/// A conversation, turn by turn, against one latch.
+/// What each factor added to the risk, for `scoring/fit.py`.
+fn factors(assessment: &Assessment) -> BTreeMap<&str, f64> {
+    let points = assessment.reasons.iter().filter(|reason| reason.factor != "certainty");
+    points.fold(BTreeMap::new(), |mut sums, reason| {
+        *sums.entry(reason.factor.as_str()).or_default() += reason.points;
+        sums
+    })
+}
+
+/// A conversation, turn by turn, against one watch. A turn names its act, whom with, and what is said.
 fn play(turns: &[Value], rules: &Rules) -> Vec<&'static str> {
-    let mut latch = crisis::Latch::default();
+    let mut watch = crisis::Watch::default();
     let said =
         |turn: &Value, index: usize| turn.get(index).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut play = |turn: &Value| match said(turn, 0).as_str() {
-        "in" => {
-            if let Some(evidence) = crisis::signals(&said(turn, 2), rules) {
-                latch.hear(&evidence);
+    let mut at_ms = 0;
+    let mut play = |turn: &Value| {
+        at_ms += BETWEEN_TURNS_MS;
+        let (act, whom, words) = (said(turn, 0), said(turn, 1), said(turn, 2));
+        let held = |watch: &crisis::Watch| watch.holds(Some(&whom), None);
+        match act.as_str() {
+            "in" | "read" => {
+                let heard = if act == "read" || whom.starts_with("tool:") {
+                    watch.read(&whom, &words, rules)
+                } else {
+                    watch.hear(&whom, &words, crisis::Moment { at_ms, conversation: None }, rules)
+                };
+                if heard.is_some() || held(&watch) { "latch" } else { "pass" }
             }
-            if latch.is_set() { "latch" } else { "pass" }
+            "draft" => {
+                outcome("write_file", &json!({ "path": "draft.md", "content": words }), &watch, &whom, rules)
+            }
+            "restart" => {
+                // What is written down is all that is left.
+                let kept = serde_json::to_value(&watch).and_then(serde_json::from_value);
+                watch = kept.unwrap_or_default();
+                ""
+            }
+            "wait" | "time" | "later" => {
+                at_ms += 400 * 24 * 60 * 60 * 1000;
+                ""
+            }
+            "alias" => {
+                watch.alias(&whom, &words);
+                ""
+            }
+            "human" if words.contains("clear") => {
+                match watch.clear(&whom, "operator", "the script says so") {
+                    Ok(_) => "clear",
+                    Err(_) => "pass",
+                }
+            }
+            "human" | "mark" => {
+                watch.mark(&whom, "operator", "the script says so");
+                "latch"
+            }
+            _ => {
+                let arguments = json!({ "action": "send", "target": whom, "message": words });
+                outcome("send_message", &arguments, &watch, &whom, rules)
+            }
         }
-        "out" => {
-            let arguments = json!({ "action": "send", "target": said(turn, 1), "message": said(turn, 2) });
-            let call =
-                Call { kind: Kind::Tool, server: "hermes", tool: "send_message", arguments: &arguments };
-            let context = Context { crisis_active: latch.is_set(), ..Context::default() };
-            if assess(&call, &context, rules).crisis_sensitive { "gate" } else { "pass" }
-        }
-        "human" => match latch.clear("operator", "the script says so", &said(turn, 1)) {
-            Ok(()) => "clear",
-            Err(_) => "pass",
-        },
-        "restart" => "",
-        _ => "pass",
     };
     turns.iter().map(&mut play).collect()
+}
+
+fn outcome(tool: &str, arguments: &Value, watch: &crisis::Watch, whom: &str, rules: &Rules) -> &'static str {
+    let call = Call { kind: Kind::Tool, server: "hermes", tool, arguments };
+    let context = Context { crisis_active: watch.holds(Some(whom), None), ..Context::default() };
+    if assess(&call, &context, rules).crisis_sensitive { "gate" } else { "pass" }
 }
 
 /// Right and wrong, by what the labels ask.
@@ -239,8 +267,11 @@ mod tests {
         assert_eq!(heard["crisis"], true);
         let turns = json!({ "id": "s", "turns": [
             ["in", "u", "I want to kill myself", "latch"], ["out", "u", "hello", "gate"],
-            ["human", "u", "clear", "clear"], ["out", "u", "see you at 5", "pass"]] });
-        assert_eq!(predict(&turns, &rules)["turns"], json!(["latch", "gate", "clear", "pass"]));
+            ["human", "u", "clear", "clear"], ["out", "u", "see you at 5", "pass"],
+            ["in", "v", "i want", "pass"], ["in", "v", "to die", "latch"], ["restart", "", "", ""],
+            ["draft", "v", "please call 911", "pass"], ["out", "v", "good morning", "gate"]] });
+        let expected = ["latch", "gate", "clear", "pass", "pass", "latch", "", "pass", "gate"];
+        assert_eq!(predict(&turns, &rules)["turns"], json!(expected));
         let mut tally = Tally::default();
         tally.count(&call, &said);
         let mut printed = Vec::new();

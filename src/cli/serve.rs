@@ -162,12 +162,9 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
 }
 
 fn compile(settings: &Settings) -> Result<Rules, crate::config::ConfigError> {
-    Rules::with_packs(settings.packs.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(
-        |error| crate::config::ConfigError::Pack {
-            path: PathBuf::from(error.pack.clone()),
-            message: error.message,
-        },
-    )
+    Rules::with_packs(settings.packs.iter().map(crate::config::packs::Pack::source)).map_err(|error| {
+        crate::config::ConfigError::Pack { path: PathBuf::from(error.pack.clone()), message: error.message }
+    })
 }
 
 fn routes(

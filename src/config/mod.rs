@@ -1,6 +1,7 @@
 //! The operator's file: as typed ([`typed`]) and as meant ([`Settings`]), checked before any socket opens.
 
 pub mod import;
+pub mod packs;
 mod paths;
 mod resolve;
 mod typed;
@@ -30,8 +31,7 @@ pub struct Settings {
     pub servers: Vec<Server>,
     pub agents: Vec<Agent>,
     pub policy: Policy,
-    /// The operator's rule packs: `(file name, TOML text)`.
-    pub packs: Vec<(String, String)>,
+    pub packs: Vec<packs::Pack>,
     pub times: Times,
     pub warrants: Setup,
     /// Largest JSON-RPC frame that is read, in bytes.

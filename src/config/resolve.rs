@@ -9,6 +9,7 @@ use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 use toml::Spanned;
 
+use super::packs::{self, Pack};
 use super::{Agent, ConfigError, Listen, Server, Settings, Upstream, typed};
 use crate::call::Digest;
 use crate::gate::Times;
@@ -31,7 +32,7 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Settings, ConfigError> 
         servers: reader.servers(&file.server)?,
         agents,
         policy: reader.policy(file.policy.as_ref(), &file.rule, file.ledger.learn)?,
-        packs: reader.packs(&file.rule_packs)?,
+        packs: reader.packs(&file.rule_packs, &file.trusted_packs)?,
         times: reader.times(&file.holds)?,
         warrants: reader.warrants(&file)?,
         frame_limit: reader.frame_limit(file.limits.frame.as_ref())?,
@@ -252,6 +253,8 @@ impl Reader<'_> {
             revision: Digest::of(format!("{policy:?}{typed_rules:?}{learn}").as_bytes()).short(),
             mode: policy.mode,
             observe_also: policy.observe_also,
+            profile: policy.profile,
+            known_recipients: policy.known_recipients,
             thresholds,
             rules: resolved,
             in_band: policy.in_band,
@@ -277,37 +280,34 @@ impl Reader<'_> {
         for (pointer, pattern) in &typed.arguments {
             matcher = matcher.argument(pointer, pattern).map_err(wrong)?;
         }
+        for (pointer, limit) in &typed.above {
+            matcher = matcher.above(pointer, *limit).map_err(wrong)?;
+        }
         let reason =
             if typed.reason.is_empty() { format!("rule {}", typed.id) } else { typed.reason.clone() };
         Ok(Rule { id: typed.id.clone(), matcher, route: typed.route, reason })
     }
 
-    fn packs(&self, typed: &[Spanned<PathBuf>]) -> Result<Vec<(String, String)>, ConfigError> {
-        let mut packs = Vec::new();
-        for spanned in typed {
-            let place = self.beside(spanned.get_ref());
-            let mut files = Vec::new();
-            if place.is_dir() {
-                let listing = std::fs::read_dir(&place)
-                    .map_err(|source| ConfigError::Unreadable { path: place.clone(), source })?;
-                files.extend(
-                    listing
-                        .flatten()
-                        .map(|entry| entry.path())
-                        .filter(|file| file.extension().is_some_and(|extension| extension == "toml")),
-                );
-                files.sort();
-            } else {
-                files.push(place);
-            }
-            for file in files {
-                let text = std::fs::read_to_string(&file).map_err(|error| {
-                    self.at(spanned, format!("cannot read rule pack {}: {error}", file.display()))
-                })?;
-                packs.push((file.display().to_string(), text));
-            }
+    fn packs(
+        &self,
+        places: &[Spanned<PathBuf>],
+        trusted: &[Spanned<String>],
+    ) -> Result<Vec<Pack>, ConfigError> {
+        let keys = trusted.iter().map(|typed| {
+            packs::public_key(typed.get_ref()).ok_or_else(|| {
+                self.at(
+                    typed,
+                    "a key of trusted_packs has 64 hex digits: `herma rules keygen FILE` makes one",
+                )
+            })
+        });
+        let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+        let mut all = Vec::new();
+        for place in places {
+            let read = packs::read(&self.beside(place.get_ref()), &keys);
+            all.extend(read.map_err(|error| self.at(place, format!("rule pack: {error}")))?);
         }
-        Ok(packs)
+        Ok(all)
     }
 
     fn times(&self, typed: &typed::Holds) -> Result<Times, ConfigError> {

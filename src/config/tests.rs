@@ -76,7 +76,8 @@ fn what_is_wrong_is_said_with_file_and_line() {
             "two rules have the id `r`",
         ),
         ("[limits]\nframe = 3", "herma.toml:2: limits.frame"),
-        ("rule_packs = [\"nowhere.toml\"]", "herma.toml:1: cannot read rule pack"),
+        ("trusted_packs = [\"12\"]", "herma.toml:1: a key of trusted_packs has 64 hex digits"),
+        ("rule_packs = [\"nowhere.toml\"]", "herma.toml:1: rule pack: cannot read"),
     ] {
         let refusal = refusal(text);
         assert!(refusal.contains(said), "{refusal:?} does not say {said:?}");
@@ -89,4 +90,20 @@ fn two_policies_have_the_same_revision_exactly_when_they_say_the_same() {
     let one = "[[rule]]\nid = \"r\"\nroute = \"gate\"\n";
     assert_eq!(revision(one), revision(&format!("# a remark\n{one}")));
     assert_ne!(revision(one), revision(&one.replace("gate", "block")));
+}
+
+#[test]
+fn a_profile_is_one_of_three_words_and_part_of_the_revision() {
+    let with = |profile: &str| settings(&format!("[policy]\nprofile = \"{profile}\"")).policy;
+    assert_eq!(settings("").policy.profile, crate::policy::Profile::Balanced);
+    assert_eq!(with("quiet").profile, crate::policy::Profile::Quiet);
+    assert_ne!(with("strict").revision, with("quiet").revision);
+    assert!(refusal("[policy]\nprofile = \"lax\"").contains("herma.toml:2: unknown variant `lax`"));
+}
+
+#[test]
+fn a_rule_may_name_an_amount() {
+    let text = "[[rule]]\nid = \"r\"\nroute = \"block\"\nabove = { \"/amount\" = 100 }";
+    assert_eq!(settings(text).policy.rules.len(), 1);
+    assert!(refusal(&text.replace("/amount", "amount")).contains("not a JSON pointer"));
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Denial;
-use crate::policy::{Mode, Route, Watched};
+use crate::policy::{Mode, Profile, Route, Watched};
 use crate::warrants::NoWarrant;
 
 #[derive(Debug, Default, Deserialize)]
@@ -21,6 +21,8 @@ pub(super) struct File {
     pub(super) rule: Vec<Spanned<Rule>>,
     /// Files or directories with rule packs, relative to this file.
     pub(super) rule_packs: Vec<Spanned<PathBuf>>,
+    /// Public keys whose signature lets a pack lower what the shipped ones hold.
+    pub(super) trusted_packs: Vec<Spanned<String>>,
     pub(super) holds: Holds,
     pub(super) limits: Limits,
     pub(super) warrants: Warrants,
@@ -101,6 +103,8 @@ pub(super) struct Agent {
 pub(super) struct Policy {
     pub(super) mode: Mode,
     pub(super) observe_also: Vec<Watched>,
+    pub(super) profile: Profile,
+    pub(super) known_recipients: Option<Vec<String>>,
     pub(super) execute_below: Option<f64>,
     pub(super) gate_above: Option<f64>,
     pub(super) weak_confidence: Option<f64>,
@@ -122,6 +126,9 @@ pub(super) struct Rule {
     pub(super) session: Option<String>,
     #[serde(default)]
     pub(super) arguments: BTreeMap<String, String>,
+    /// JSON pointers and the numbers that what is there must be above.
+    #[serde(default)]
+    pub(super) above: BTreeMap<String, f64>,
     pub(super) route: Route,
     #[serde(default)]
     pub(super) reason: String,

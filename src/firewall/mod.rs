@@ -120,6 +120,12 @@ impl Firewall {
         let policy = self.policy.load_full();
         let assessment = self.assess(&call, session)?;
         let checked = self.warrants.check(&call, &assessment, now());
+        if let Some(shown) = &call.shown
+            && let Some(key) = &shown.channel_key
+            && !matches!(checked.grant, Grant::Refused { .. })
+        {
+            session.open_channel(&shown.stack, key);
+        }
         let ruling = route(&policy, &call, &assessment, &checked.grant);
         let judged = Judged { assessment, checked, ruling };
         let routed = self.record_routed(&call, &judged, &policy)?;
@@ -139,7 +145,7 @@ impl Firewall {
 
     /// A rule that panics judges nothing: the call does not run.
     fn assess(&self, call: &Call, session: &Session) -> Result<Assessment, Refusal> {
-        let rules = self.rules.load();
+        let (rules, policy) = (self.rules.load(), self.policy.load());
         let context = Context {
             definition: call.definition.as_ref().map(|listed| &listed.definition),
             definition_changed: call.definition.as_ref().is_some_and(|listed| listed.is_changed()),
@@ -147,6 +153,7 @@ impl Firewall {
             cwd: session.cwd.as_deref(),
             home: session.home.as_deref(),
             crisis_active: session.in_crisis(),
+            known_recipients: policy.known_recipients.as_deref(),
         };
         let judged = catch_unwind(AssertUnwindSafe(|| herma_scoring::assess(&call.pure(), &context, &rules)));
         judged.map_err(|_| {

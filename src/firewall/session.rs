@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use bytes::Bytes;
+use herma_warrant::proof::{self, ProofError};
+use herma_warrant::verify::ChainCache;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -24,11 +26,21 @@ pub struct Session {
     pub trusted: bool,
     pub cwd: Option<String>,
     pub home: Option<String>,
+    /// Nobody else can write to it: a pipe or a socket of this user.
+    pub private: bool,
+    channel: Mutex<Option<Channel>>,
     client: Mutex<Client>,
     /// Shared by all sessions of the agent: whom it writes to is not known here.
     crisis: Arc<AtomicBool>,
     under_way: Mutex<HashMap<Bytes, watch::Sender<bool>>>,
     last_used: AtomicI64,
+}
+
+/// A warrant that was proven on a private channel, and the codes that stand for the proof from then on.
+#[derive(Debug)]
+struct Channel {
+    stack: Arc<[u8]>,
+    codes: proof::Session,
 }
 
 /// What a client says of itself.
@@ -57,6 +69,32 @@ impl Session {
     #[must_use]
     pub fn at(self, cwd: Option<String>, home: Option<String>) -> Self {
         Self { cwd, home, ..self }
+    }
+
+    /// Only its own client can speak on it.
+    #[must_use]
+    pub fn privately(self) -> Self {
+        Self { private: true, ..self }
+    }
+
+    /// The warrant was proven: from now on codes under this key stand for it.
+    pub fn open_channel(&self, stack: &Arc<[u8]>, key: &[u8; 32]) {
+        let codes = proof::Session::new(key, ChainCache::digest(stack));
+        *self.channel.lock() = Some(Channel { stack: Arc::clone(stack), codes });
+    }
+
+    /// The warrant that a code stands for; `None` when nothing was proven here.
+    pub fn believe(
+        &self,
+        counter: u64,
+        tool: &str,
+        arguments: &[u8],
+        code: &[u8; 32],
+    ) -> Option<Result<Arc<[u8]>, ProofError>> {
+        let mut channel = self.channel.lock();
+        let channel = channel.as_mut()?;
+        let held = channel.codes.verify(counter, tool, arguments, code);
+        Some(held.map(|()| Arc::clone(&channel.stack)))
     }
 
     /// Where a call that comes in on this session comes from.

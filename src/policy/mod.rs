@@ -61,6 +61,32 @@ pub enum Watched {
     Critical,
 }
 
+/// How calls are decided on which reasonable operators differ ([`Assessment::contested`]): deleting one file,
+/// pushing a branch, installing a package, writing to a colleague. It never touches any other call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// They wait for a person.
+    Strict,
+    /// Risk and confidence decide, as for every other call.
+    #[default]
+    Balanced,
+    /// They run.
+    Quiet,
+}
+
+impl Profile {
+    pub const ALL: [Self; 3] = [Self::Strict, Self::Balanced, Self::Quiet];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Balanced => "balanced",
+            Self::Quiet => "quiet",
+        }
+    }
+}
+
 /// Boundaries of `risk_score` and `confidence`, all 0–1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Thresholds {
@@ -86,8 +112,11 @@ pub struct Policy {
     pub revision: String,
     pub mode: Mode,
     pub observe_also: Vec<Watched>,
+    pub profile: Profile,
     pub thresholds: Thresholds,
     pub rules: Vec<Rule>,
+    /// Addresses and domains that messages are expected to go to; others raise the risk of a message.
+    pub known_recipients: Option<Vec<String>>,
     /// Classes whose confirmation may travel through the agent's own client (MCP elicitation).
     pub in_band: Vec<SideEffect>,
     /// Whether the record keeps short plain arguments, for warrants to be learned from.
@@ -161,6 +190,10 @@ impl Policy {
         let Assessment { class, risk_score, confidence, .. } = *assessment;
         if class == SideEffect::Critical {
             Ruling::new(Route::Gate, "critical", "critical calls wait for a person")
+        } else if assessment.contested && self.profile == Profile::Strict {
+            self.by_profile(Route::Gate)
+        } else if assessment.contested && self.profile == Profile::Quiet && confidence >= no_confidence {
+            self.by_profile(if undoable(assessment) { Route::Review } else { Route::Execute })
         } else if risk_score > gate_above {
             Ruling::new(Route::Gate, "risk", format!("risk {risk_score:.2} is above {gate_above:.2}"))
         } else if confidence < no_confidence {
@@ -179,8 +212,7 @@ impl Policy {
                 "confidence",
                 format!("risk {risk_score:.2} with confidence {confidence:.2} below {weak_confidence:.2}"),
             )
-        } else if class == SideEffect::LocalReversible && assessment.reversible() && assessment.undo.is_some()
-        {
+        } else if undoable(assessment) {
             Ruling::new(Route::Review, "undo", "it can be undone: it runs now and is reviewed afterwards")
         } else {
             Ruling::new(
@@ -189,6 +221,11 @@ impl Policy {
                 format!("risk {risk_score:.2} with confidence {confidence:.2}"),
             )
         }
+    }
+
+    fn by_profile(&self, route: Route) -> Ruling {
+        let profile = self.profile.name();
+        Ruling::new(route, "profile", format!("operators differ on such calls, and the profile is {profile}"))
     }
 
     fn observed(&self, ruling: Ruling, assessment: &Assessment) -> Ruling {
@@ -203,6 +240,10 @@ impl Policy {
         }
         Ruling { would: Some(ruling.route), route: Route::Execute, ..ruling }
     }
+}
+
+fn undoable(assessment: &Assessment) -> bool {
+    assessment.class == SideEffect::LocalReversible && assessment.reversible() && assessment.undo.is_some()
 }
 
 /// The crisis rule. Nothing an operator, a warrant or a score says turns it off.

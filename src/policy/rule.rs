@@ -36,12 +36,13 @@ pub struct Matcher {
     session: Option<Regex>,
     classes: Vec<SideEffect>,
     arguments: Vec<(String, Regex)>,
+    above: Vec<(String, f64)>,
 }
 
 /// A condition that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum MatcherError {
-    #[error("`arguments` key `{0}` is not a JSON pointer: it must be empty or begin with `/`")]
+    #[error("`{0}` is not a JSON pointer into the arguments: it must be empty or begin with `/`")]
     Pointer(String),
     #[error("`arguments` pattern for `{pointer}` is not a regular expression: {source}")]
     Pattern { pointer: String, source: Box<regex::Error> },
@@ -83,14 +84,20 @@ impl Matcher {
 
     /// JSON pointer into the arguments and a regular expression its text must contain a match of.
     pub fn argument(mut self, pointer: &str, pattern: &str) -> Result<Self, MatcherError> {
-        if !pointer.is_empty() && !pointer.starts_with('/') {
-            return Err(MatcherError::Pointer(pointer.to_owned()));
-        }
+        check(pointer)?;
         let regex = Regex::new(pattern).map_err(|source| MatcherError::Pattern {
             pointer: pointer.to_owned(),
             source: Box::new(source),
         })?;
         self.arguments.push((pointer.to_owned(), regex));
+        Ok(self)
+    }
+
+    /// JSON pointer into the arguments and a number that the one there must be above. What is there but is no
+    /// number counts as above: nobody knows how much it is.
+    pub fn above(mut self, pointer: &str, limit: f64) -> Result<Self, MatcherError> {
+        check(pointer)?;
+        self.above.push((pointer.to_owned(), limit));
         Ok(self)
     }
 
@@ -106,6 +113,7 @@ impl Matcher {
                 .arguments
                 .iter()
                 .all(|(pointer, regex)| argument_matches(subject.arguments, pointer, regex))
+            && self.above.iter().all(|(pointer, limit)| is_above(subject.arguments, pointer, *limit))
     }
 
     /// Whether this rule could hold back a request that a server makes to its client.
@@ -120,6 +128,23 @@ fn argument_matches(arguments: &Value, pointer: &str, regex: &Regex) -> bool {
         Some(other) => regex.is_match(&other.to_string()),
         None => false,
     }
+}
+
+fn check(pointer: &str) -> Result<(), MatcherError> {
+    if pointer.is_empty() || pointer.starts_with('/') {
+        return Ok(());
+    }
+    Err(MatcherError::Pointer(pointer.to_owned()))
+}
+
+fn is_above(arguments: &Value, pointer: &str, limit: f64) -> bool {
+    let number = match arguments.pointer(pointer) {
+        None | Some(Value::Null) => return false,
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        Some(other) => other.as_f64(),
+    };
+    // NaN is above everything, too.
+    number.is_none_or(|number: f64| number.is_nan() || number > limit)
 }
 
 fn compile(glob: &str) -> Result<Regex, MatcherError> {

@@ -14,6 +14,7 @@ fn judged(class: SideEffect, risk_score: f64, confidence: f64) -> Assessment {
         contested: false,
         reasons: Vec::new(),
         undo: None,
+        pack_digest: String::new(),
     }
 }
 
@@ -45,6 +46,64 @@ fn low_risk_runs_and_high_risk_waits() {
     assert_eq!(route(&policy, &judged(SideEffect::External, 0.4, 0.5)), Route::Gate);
     assert_eq!(route(&policy, &judged(SideEffect::ReadOnly, 0.1, 0.2)), Route::Gate);
     assert_eq!(route(&policy, &judged(SideEffect::Critical, 0.1, 1.0)), Route::Gate);
+}
+
+#[test]
+fn a_profile_decides_what_operators_differ_on() {
+    let routes = |assessment: &Assessment| {
+        Profile::ALL.map(|profile| route(&Policy { profile, ..Policy::default() }, assessment))
+    };
+    let mut push = judged(SideEffect::External, 0.4, 0.9);
+    push.contested = true;
+    assert_eq!(routes(&push), [Route::Gate, Route::Execute, Route::Execute]);
+    push.risk_score = 0.65;
+    assert_eq!(routes(&push), [Route::Gate, Route::Gate, Route::Execute]);
+    push.crisis_sensitive = true;
+    push.outbound = true;
+    assert_eq!(routes(&push), [Route::Gate; 3]);
+    let mut edit = judged(SideEffect::LocalReversible, 0.3, 0.5);
+    edit.contested = true;
+    edit.undo = Some(Undo::Preimage { path: "/path".into() });
+    assert_eq!(routes(&edit), [Route::Gate, Route::Gate, Route::Review]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_profile_never_touches_a_call_that_is_not_contested(
+        class in proptest::sample::select(vec![SideEffect::ReadOnly, SideEffect::LocalReversible, SideEffect::External, SideEffect::Critical]),
+        risk in 0.0..=1.0_f64, confidence in 0.0..=1.0_f64, crisis: bool, outbound: bool, undo: bool,
+    ) {
+        let mut call = judged(class, risk, confidence);
+        (call.crisis_sensitive, call.outbound) = (crisis, outbound);
+        call.undo = undo.then(|| Undo::Preimage { path: "/path".into() });
+        let ruling = |profile, call: &Assessment| {
+            let policy = Policy { profile, ..Policy::default() };
+            policy.route(&subject(&Value::Null), call, &Grant::Absent)
+        };
+        let [strict, balanced, quiet] = Profile::ALL.map(|profile| ruling(profile, &call));
+        proptest::prop_assert_eq!(&strict, &balanced);
+        proptest::prop_assert_eq!(&quiet, &balanced);
+        call.contested = true;
+        // Not even contested calls, where they are critical or somebody may be in crisis.
+        if class == SideEffect::Critical || (crisis && outbound) {
+            proptest::prop_assert_eq!(ruling(Profile::Quiet, &call).route, Route::Gate);
+        }
+    }
+}
+
+#[test]
+fn a_rule_may_speak_of_amounts() {
+    let above = |arguments: &Value| {
+        Matcher::default().above("/amount", 100.0).unwrap().matches(&subject(arguments), SideEffect::Critical)
+    };
+    assert!(above(&json!({"amount": 100.5})) && above(&json!({"amount": "250"})));
+    assert!(!above(&json!({"amount": 100})) && !above(&json!({"amount": "12.50"})) && !above(&json!({})));
+    assert!(
+        above(&json!({"amount": "all"}))
+            && above(&json!({"amount": [1]}))
+            && above(&json!({"amount": "NaN"}))
+    );
+    assert!(Matcher::default().above("amount", 1.0).is_err());
 }
 
 #[test]

@@ -28,7 +28,7 @@ use herma_warrant::warrant::WarrantId;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, Shown};
+use crate::call::{Call, Credential as Shows, Shown};
 use crate::store::{Assigned, RevokedRow, Store, StoreError, Unusable, UseUp, WarrantState};
 
 pub use party::{Party, PartyError};
@@ -265,7 +265,11 @@ impl Warrants {
         checked: &mut Checked,
     ) -> Result<(), Checked> {
         let chain = self.verified(&shown.stack, setup, now).map_err(Checked::refused)?;
-        let credential = shown.proof.as_ref().map_or(Credential::None, Credential::Proof);
+        let credential = match &shown.credential {
+            Shows::None => Credential::None,
+            Shows::Proof(proof) => Credential::Proof(proof),
+            Shows::Channel => Credential::Session,
+        };
         let tool = tool(call);
         let asked = question(call, &tool, assessment, args);
         let admission = admit(&chain, &asked, credential, &shown.approvals, setup.proof, now)

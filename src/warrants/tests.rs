@@ -1,1 +1,185 @@
+use std::sync::Arc;
 
+use herma_scoring::{Context, Rules};
+use herma_warrant::capability::Capability;
+use herma_warrant::key::SigningKey;
+use herma_warrant::limits::{Limits, Rate, Window};
+use herma_warrant::mint::{Draft, mint};
+use herma_warrant::revocation::RevocationList;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::call::{CallIds, Carrier, Origin};
+use crate::store::Sqlite;
+
+/// A Tuesday, 09:00 UTC.
+const NINE: u64 = 1_795_510_800;
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+fn root() -> Verifier {
+    PublicKey::of(&key(1)).verifier().unwrap()
+}
+
+fn setup() -> Setup {
+    Setup { trust: Trust::new(vec![root()]), no_warrant: NoWarrant::Block, ..Setup::default() }
+}
+
+async fn open(dir: &TempDir, setup: Setup) -> Warrants {
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(dir.path()).unwrap());
+    Warrants::restore(store, setup, ms(NINE)).await.unwrap()
+}
+
+fn ms(seconds: u64) -> i64 {
+    i64::try_from(seconds * 1000).unwrap()
+}
+
+fn call(arguments: serde_json::Value) -> Call {
+    Call {
+        id: CallIds::new(1).mint(),
+        origin: Origin {
+            carrier: Carrier::Mcp,
+            principal: "local".into(),
+            session: "s".into(),
+            server: "box".into(),
+        },
+        kind: Kind::Tool,
+        tool: "send".into(),
+        raw_arguments: arguments.to_string().into(),
+        frame: "frame".into(),
+        arguments,
+        definition: None,
+        shown: None,
+    }
+}
+
+fn judge(call: &Call) -> Assessment {
+    herma_scoring::assess(&call.pure(), &Context::default(), &Rules::shipped().unwrap())
+}
+
+fn stack(limits: Limits) -> Vec<u8> {
+    let mut draft = Draft::new(WarrantId([9; 16]), PublicKey::of(&key(2)), NINE);
+    draft.ttl = 86_400;
+    let capability =
+        Capability { allow_unknown: true, limits: Some(Box::new(limits)), ..Capability::default() };
+    draft.tools.insert("send".into(), capability);
+    mint(draft, &key(1)).unwrap().encode()
+}
+
+async fn over_the_box(warrants: &Warrants, limits: Limits) {
+    warrants.assign(Party::Server("box".into()), stack(limits), "ann", ms(NINE)).await.unwrap();
+}
+
+fn refusal(checked: &Checked) -> &str {
+    let Grant::Refused { why } = &checked.grant else { panic!("{checked:?}") };
+    why
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_revives_no_warrant_not_even_over_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let (call, later) = (call(json!({})), NINE + 7200);
+    let assessment = judge(&call);
+    let warrants = open(&dir, setup()).await;
+    over_the_box(&warrants, Limits::default()).await;
+    assert_eq!(warrants.check(&call, &assessment, ms(later)).grant, Grant::Authorised);
+    assert!(refusal(&warrants.check(&call, &assessment, ms(NINE))).contains("set back"));
+    warrants.keep_clock().await.unwrap();
+    drop(warrants);
+    let warrants = open(&dir, setup()).await;
+    assert!(refusal(&warrants.check(&call, &assessment, ms(NINE))).contains("set back"));
+    assert_eq!(warrants.check(&call, &assessment, ms(later)).grant, Grant::Authorised);
+}
+
+#[tokio::test]
+async fn a_rate_holds_over_a_restart_and_lets_go_when_its_time_is_over() {
+    let dir = TempDir::new().unwrap();
+    let call = call(json!({}));
+    let assessment = judge(&call);
+    let limits = Limits { rates: vec![Rate { calls: 1, seconds: 60 }], ..Limits::default() };
+    let warrants = open(&dir, setup()).await;
+    over_the_box(&warrants, limits).await;
+    let go = async |warrants: &Warrants, at: u64| {
+        let checked = warrants.check(&call, &assessment, ms(at));
+        warrants.spend(checked, SideEffect::External, ms(at)).await.unwrap()
+    };
+    assert_eq!(go(&warrants, NINE).await, Ok(()));
+    drop(warrants);
+    let warrants = open(&dir, setup()).await;
+    assert!(matches!(go(&warrants, NINE + 59).await, Err(Unusable::TooFast(_))));
+    assert_eq!(go(&warrants, NINE + 61).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_call_held_past_its_hours_does_not_run_when_it_is_approved() {
+    let dir = TempDir::new().unwrap();
+    let call = call(json!({}));
+    let assessment = judge(&call);
+    let warrants = open(&dir, setup()).await;
+    let until_ten = Window { days: 0x7f, from: 540, until: 600, offset: 0 };
+    over_the_box(&warrants, Limits { windows: vec![until_ten], ..Limits::default() }).await;
+    let checked = warrants.check(&call, &assessment, ms(NINE + 3500));
+    assert_eq!(checked.grant, Grant::Authorised);
+    assert!(warrants.still_stands(&checked, &call, &assessment, ms(NINE + 3590)));
+    assert!(!warrants.still_stands(&checked, &call, &assessment, ms(NINE + 3610)));
+}
+
+#[tokio::test]
+async fn a_warrant_put_over_the_sender_while_a_call_waits_ends_the_wait() {
+    let dir = TempDir::new().unwrap();
+    let call = call(json!({}));
+    let assessment = judge(&call);
+    let warrants = open(&dir, Setup { no_warrant: NoWarrant::Allow, ..setup() }).await;
+    let checked = warrants.check(&call, &assessment, ms(NINE));
+    assert_eq!(checked.grant, Grant::Absent);
+    assert!(warrants.still_stands(&checked, &call, &assessment, ms(NINE)));
+    over_the_box(&warrants, Limits::default()).await;
+    assert!(!warrants.still_stands(&checked, &call, &assessment, ms(NINE)));
+}
+
+#[tokio::test]
+async fn an_older_signed_list_is_not_taken_up_after_a_newer_one() {
+    let dir = TempDir::new().unwrap();
+    let call = call(json!({}));
+    let assessment = judge(&call);
+    let list = |revoked: &[WarrantId], version| {
+        RevocationList::sign(revoked.iter().copied().collect(), version, NINE, &key(1))
+    };
+    let with = |list| Setup { lists: vec![(list, root())], ..setup() };
+    let warrants = open(&dir, with(list(&[WarrantId([9; 16])], 2))).await;
+    let refused =
+        warrants.assign(Party::Server("box".into()), stack(Limits::default()), "ann", ms(NINE)).await;
+    assert!(refused.unwrap_err().to_string().contains("revoked"));
+    assert!(warrants.replace(with(list(&[], 1))).await.is_err());
+    drop(warrants);
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(dir.path()).unwrap());
+    assert!(Warrants::restore(store, with(list(&[], 1)), ms(NINE)).await.is_err());
+    let warrants = open(&dir, with(list(&[], 3))).await;
+    over_the_box(&warrants, Limits::default()).await;
+    assert_eq!(warrants.check(&call, &assessment, ms(NINE)).grant, Grant::Authorised);
+}
+
+#[tokio::test]
+async fn everything_can_be_taken_back_at_once() {
+    let dir = TempDir::new().unwrap();
+    let call = call(json!({}));
+    let assessment = judge(&call);
+    let warrants = open(&dir, setup()).await;
+    over_the_box(&warrants, Limits::default()).await;
+    warrants.revoke("all", "ann", "the laptop is gone", ms(NINE)).await.unwrap();
+    assert!(refusal(&warrants.check(&call, &assessment, ms(NINE))).contains("revoked"));
+    assert!(warrants.revoke("who knows", "ann", "", ms(NINE)).await.is_err());
+}
+
+#[tokio::test]
+async fn arguments_that_a_warrant_cannot_speak_of_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let call = call(json!({ "n": 1, "deep": (0..12).fold(json!(1), |inner, _| json!([inner])) }));
+    let assessment = judge(&call);
+    let warrants = open(&dir, setup()).await;
+    over_the_box(&warrants, Limits::default()).await;
+    assert!(refusal(&warrants.check(&call, &assessment, ms(NINE))).contains("cannot speak of"));
+}

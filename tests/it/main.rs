@@ -24,6 +24,7 @@ mod policy;
 mod servers;
 mod tls;
 mod transparency;
+mod warrants;
 mod warrants_cli;
 mod watch;
 mod wire;

@@ -30,15 +30,15 @@ pub enum ConformanceError {
     Json(#[from] crate::json::JsonError),
 }
 
-const KINDS: usize = 3;
 type Judge = fn(&Value) -> Judged;
+
 /// A verdict in one word, and why.
 pub(crate) type Judged = (&'static str, String);
 
 /// Runs every case of a file, in the order of the file.
 pub fn run(text: &str) -> Result<Vec<Case>, ConformanceError> {
-    let Value::Object(file) = crate::json::read_document(text)? else { return Err(ConformanceError::Shape) };
-    let kinds: [(&str, Judge); KINDS] = [
+    let Value::Object(file) = crate::json::read_cases(text)? else { return Err(ConformanceError::Shape) };
+    let kinds: [(&str, Judge); 3] = [
         ("value_cases", value_case),
         ("attenuation_pairs", attenuation_pair),
         ("token_scenarios", crate::drill::token_scenario),
@@ -50,10 +50,7 @@ pub fn run(text: &str) -> Result<Vec<Case>, ConformanceError> {
     for (name, judge) in kinds {
         let Some(Value::List(items)) = file.get(name) else { continue };
         for item in items {
-            let text = |member: &str| {
-                let found = if let Value::Object(item) = item { item.get(member) } else { None };
-                found.and_then(Value::text).unwrap_or("").to_owned()
-            };
+            let text = |name| member(item, name).and_then(Value::text).unwrap_or("").to_owned();
             let (got, why) = judge(item);
             cases.push(Case { id: text("id"), expected: text("expected"), got, why });
         }
@@ -61,7 +58,7 @@ pub fn run(text: &str) -> Result<Vec<Case>, ConformanceError> {
     Ok(cases)
 }
 
-fn member<'a>(item: &'a Value, name: &str) -> Option<&'a Value> {
+pub(crate) fn member<'a>(item: &'a Value, name: &str) -> Option<&'a Value> {
     if let Value::Object(item) = item { item.get(name) } else { None }
 }
 

@@ -31,12 +31,20 @@ struct Limits {
     nodes: usize,
     items: usize,
     string: usize,
+    /// Whether what a call must not hold is kept as well as it can be, so that it can be judged.
+    lenient: bool,
 }
 
 /// Reads the arguments of one call.
 pub fn read_args(text: &str) -> Result<Args, JsonError> {
-    let limits =
-        Limits { bytes: MAX_BYTES, depth: MAX_DEPTH, nodes: MAX_NODES, items: MAX_ITEMS, string: MAX_STRING };
+    let limits = Limits {
+        bytes: MAX_BYTES,
+        depth: MAX_DEPTH,
+        nodes: MAX_NODES,
+        items: MAX_ITEMS,
+        string: MAX_STRING,
+        lenient: false,
+    };
     match read(text, limits)? {
         Value::Object(args) => Ok(args),
         other => Err(JsonError::NotAnObject(other.kind())),
@@ -46,7 +54,13 @@ pub fn read_args(text: &str) -> Result<Args, JsonError> {
 /// Reads a document that an operator wrote, which may be larger than a call.
 pub fn read_document(text: &str) -> Result<Value, JsonError> {
     let most = 64 * 1024 * 1024;
-    read(text, Limits { bytes: most, depth: 64, nodes: most, items: most, string: most })
+    read(text, Limits { bytes: most, depth: 128, nodes: most, items: most, string: most, lenient: false })
+}
+
+/// Reads a document of cases: numbers and characters that no call may hold are part of some.
+pub(crate) fn read_cases(text: &str) -> Result<Value, JsonError> {
+    let most = 64 * 1024 * 1024;
+    read(text, Limits { bytes: most, depth: 128, nodes: most, items: most, string: most, lenient: true })
 }
 
 fn read(text: &str, limits: Limits) -> Result<Value, JsonError> {
@@ -210,7 +224,14 @@ impl<'a> JsonReader<'a> {
             digits(self)?;
         }
         let text = self.text.get(begun..self.at).unwrap_or("");
-        Number::from_json(text).map(Value::Number).ok_or(JsonError::Number(begun))
+        match Number::from_json(text) {
+            Some(number) => Ok(Value::Number(number)),
+            // As text no constraint on numbers takes it.
+            None if self.limits.lenient => {
+                Ok(Number::exact(text).map_or_else(|| Value::from(text), Value::Number))
+            }
+            None => Err(JsonError::Number(begun)),
+        }
     }
 
     fn string(&mut self) -> Result<String, JsonError> {
@@ -255,17 +276,27 @@ impl<'a> JsonReader<'a> {
             Some(b'u') => {
                 let first = self.unit()?;
                 let code = if (0xd800..0xdc00).contains(&first) {
+                    if self.limits.lenient && !self.rest().starts_with("\\u") {
+                        return Ok(char::REPLACEMENT_CHARACTER);
+                    }
                     self.expect(b'\\')?;
                     self.expect(b'u')?;
                     let second = self.unit()?;
                     if !(0xdc00..0xe000).contains(&second) {
-                        return self.malformed();
+                        return if self.limits.lenient {
+                            Ok(char::REPLACEMENT_CHARACTER)
+                        } else {
+                            self.malformed()
+                        };
                     }
                     0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
                 } else {
                     first
                 };
-                char::from_u32(code).ok_or(JsonError::Malformed(self.at))?
+                match char::from_u32(code) {
+                    None if self.limits.lenient => char::REPLACEMENT_CHARACTER,
+                    letter => letter.ok_or(JsonError::Malformed(self.at))?,
+                }
             }
             _ => return self.malformed(),
         })

@@ -29,6 +29,8 @@ pub enum MintError {
     TooDeep(u8),
     #[error("`{tool}`: `{argument}`: {why}")]
     Constraint { tool: String, argument: String, why: String },
+    #[error("a number in it would be rounded by the format")]
+    Lossy,
     #[error("the tool `*` grants every tool: it takes the explicit word that this is meant")]
     WildcardTool,
 }
@@ -189,6 +191,10 @@ fn seal(payload: Payload, key: &SigningKey) -> Result<Warrant, MintError> {
     let found = warrant.signed.len() + 80;
     if found > MAX_WARRANT {
         return Err(FormatError::TooLarge { what: "a warrant", found, most: MAX_WARRANT }.into());
+    }
+    // What is handed out says, to whoever reads it, what it was meant to say.
+    if Payload::decode(&warrant.signed)? != warrant.payload {
+        return Err(MintError::Lossy);
     }
     Ok(warrant)
 }

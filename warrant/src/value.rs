@@ -138,6 +138,11 @@ impl Number {
         Some(decimal.whole().map_or(Self::Decimal(decimal), Self::Int))
     }
 
+    /// The number as it is written, however large.
+    pub(crate) fn exact(text: &str) -> Option<Self> {
+        Decimal::read(text).map(Self::Decimal)
+    }
+
     pub fn to_f64(&self) -> f64 {
         match self {
             Self::Int(value) => *value as f64,
@@ -267,15 +272,6 @@ impl Value {
             Self::List(items) => items.iter().for_each(|item| item.leaves(visit)),
             Self::Object(object) => object.values().for_each(|item| item.leaves(visit)),
             scalar => visit(scalar),
-        }
-    }
-
-    /// How deep it nests; a scalar is 0.
-    pub fn depth(&self) -> usize {
-        match self {
-            Self::List(items) => 1 + items.iter().map(Self::depth).max().unwrap_or(0),
-            Self::Object(object) => 1 + object.values().map(Self::depth).max().unwrap_or(0),
-            _ => 0,
         }
     }
 }

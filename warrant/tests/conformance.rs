@@ -38,3 +38,18 @@ fn what_is_no_collection_is_said_to_be_none() {
         r#"{"token_scenarios": [{"id": "x", "code": "nobody-knows", "expected": "deny", "scenario": "?"}]}"#;
     assert!(!run(case).unwrap().first().unwrap().holds());
 }
+
+#[test]
+fn values_that_no_call_may_hold_are_judged_all_the_same() {
+    let number = |value: &str| {
+        let constraint = r#"{"type": "range", "min": 0, "max": 9223372036854775807}"#;
+        let case = format!(
+            r#"{{"value_cases": [{{"id": "x", "expected": "deny", "constraint": {constraint}, "value": {value}}}]}}"#
+        );
+        run(&case).unwrap().first().unwrap().got
+    };
+    assert_eq!(number("9223372036854775807"), "allow");
+    for value in ["9223372036854775808", "1e400", "1e99999", r#""\ud800""#, "-0.0000000000000000000000001"] {
+        assert_eq!(number(value), "deny", "{value}");
+    }
+}

@@ -1,13 +1,17 @@
 //! Signs of a crisis in text, and the latch they set.
 
 mod latch;
+mod model;
 mod watch;
 
 use crate::rules::pack::{Covers, Tier};
-use crate::rules::{CalmRule, CrisisRules, Rule, Rules, Signal};
+use crate::rules::{Called, CalmRule, CrisisRules, Owner, Rule, Rules, Signal};
 use crate::text;
 
+pub use crate::text::fold;
 pub use latch::{Cause, Clearance, Latch, LatchError};
+pub(crate) use model::WEIGHTS;
+pub use model::grams;
 pub use watch::{Heard, Moment, Watch};
 
 /// What a text shows of a crisis. Holds rule ids and places, never words of the text.
@@ -38,15 +42,16 @@ const HALF: usize = 32 << 10;
 pub fn signals(text: &str, rules: &Rules) -> Option<Evidence> {
     parts(text).find_map(|(offset, part)| {
         let reading = read(part, &rules.crisis);
-        let start = reading.strongest.as_ref().filter(|strongest| strongest.score >= GATE)?.start;
+        let near = reading.near();
+        let opinion = reading.is_crisis().then_some(None).or_else(|| reading.seconded(rules).map(Some))?;
         let mut evidence = Evidence {
-            score: reading.score(),
+            score: reading.score().max(GATE),
             severity: 0,
             kinds: Vec::new(),
             rules: Vec::new(),
             spans: Vec::new(),
         };
-        for hit in reading.hits.iter().filter(|hit| hit.near(start)) {
+        for hit in near {
             evidence.severity = evidence.severity.max(hit.severity);
             if !evidence.kinds.iter().any(|known| known == hit.kind) {
                 evidence.kinds.push(hit.kind.to_owned());
@@ -56,6 +61,10 @@ pub fn signals(text: &str, rules: &Rules) -> Option<Evidence> {
                 let (from, to) = reading.span(hit, part);
                 evidence.spans.push((from + offset, to + offset));
             }
+        }
+        if let Some(rule) = opinion {
+            evidence.rules.push(rule.id.clone());
+            evidence.spans.push((offset, offset + part.len()));
         }
         Some(evidence)
     })
@@ -70,20 +79,23 @@ pub(crate) fn weight(text: &str, rules: &Rules) -> f64 {
 pub(crate) fn find<'r>(text: &str, rules: &'r Rules) -> Option<(&'r Rule, (usize, usize))> {
     parts(text).find_map(|(offset, part)| {
         let reading = read(part, &rules.crisis);
-        let start = reading.strongest.as_ref().filter(|strongest| strongest.score >= GATE)?.start;
-        let near = reading.hits.iter().filter(|hit| hit.near(start));
-        let hit = near.max_by_key(|hit| (hit.tier, hit.severity))?;
+        let hit = reading.near().max_by_key(|hit| (hit.tier, hit.severity))?;
         let (from, to) = reading.span(hit, part);
-        Some((hit.rule, (from + offset, to + offset)))
+        let rule = if reading.is_crisis() { hit.rule } else { reading.seconded(rules)? };
+        Some((rule, (from + offset, to + offset)))
     })
 }
 
 /// Ids of every rule and every calming rule that speaks to the text, for the examples in the packs.
 pub(crate) fn ids(text: &str, rules: &Rules) -> Vec<String> {
     let folded = text::fold(text);
-    let whole = (0, folded.len());
-    let calms =
-        rules.crisis.calms.iter().filter(|calm| calm.expression.find(&folded, whole).next().is_some());
+    let called = rules.crisis.called(&folded);
+    let calms = called.iter().filter_map(|call| match call.owner {
+        Owner::Calm(calm) if rules.crisis.find(*call, &folded).next().is_some() => {
+            rules.crisis.calms.get(calm)
+        }
+        _ => None,
+    });
     let views = text::views(text, &folded, rules.crisis.disguises());
     let hits = std::iter::once(&folded).chain(&views).flat_map(|view| look(view, &rules.crisis));
     hits.map(|hit| hit.rule.id.clone()).chain(calms.map(|calm| calm.rule.id.clone())).collect()
@@ -119,6 +131,7 @@ struct Strongest {
 
 /// What one way of reading a text shows.
 struct Reading<'r> {
+    view: String,
     hits: Vec<Hit<'r>>,
     strongest: Option<Strongest>,
     /// Read as it is written, so that places in it are places in the text.
@@ -126,9 +139,24 @@ struct Reading<'r> {
 }
 
 impl<'r> Reading<'r> {
-    fn of(view: &str, plain: bool, rules: &'r CrisisRules) -> Self {
-        let hits = look(view, rules);
-        Self { strongest: strongest(&hits), hits, plain }
+    fn of(view: String, plain: bool, rules: &'r CrisisRules) -> Self {
+        let hits = look(&view, rules);
+        Self { strongest: strongest(&hits), view, hits, plain }
+    }
+
+    fn is_crisis(&self) -> bool {
+        self.score() >= GATE
+    }
+
+    /// The rule of the second opinion, when it takes the weak signs for more.
+    fn seconded<'s>(&self, rules: &'s Rules) -> Option<&'s Rule> {
+        (self.score() > 0.0 && model::is_sure(&self.view)).then(|| rules.signal(Signal::CrisisModel))
+    }
+
+    /// What matched around the place that shows most.
+    fn near(&self) -> impl Iterator<Item = &Hit<'r>> {
+        let start = self.strongest.as_ref().map(|strongest| strongest.start);
+        self.hits.iter().filter(move |hit| start.is_some_and(|start| hit.near(start)))
     }
 
     fn score(&self) -> f64 {
@@ -146,17 +174,16 @@ impl<'r> Reading<'r> {
 
 /// The first reading that is a crisis, else the one that shows most.
 fn read<'r>(text: &str, rules: &'r CrisisRules) -> Reading<'r> {
-    let folded = text::fold(text);
-    let mut best = Reading::of(&folded, true, rules);
-    if best.score() >= GATE {
+    let mut best = Reading::of(text::fold(text), true, rules);
+    if best.is_crisis() {
         return best;
     }
-    for view in text::views(text, &folded, rules.disguises()) {
-        let reading = Reading::of(&view, false, rules);
+    for view in text::views(text, &best.view, rules.disguises()) {
+        let reading = Reading::of(view, false, rules);
         if reading.score() > best.score() {
             best = reading;
         }
-        if best.score() >= GATE {
+        if best.is_crisis() {
             break;
         }
     }
@@ -187,19 +214,27 @@ fn strongest(hits: &[Hit<'_>]) -> Option<Strongest> {
 
 /// Rules in one reading, each where it first stands uncalmed.
 fn look<'r>(folded: &str, rules: &'r CrisisRules) -> Vec<Hit<'r>> {
+    let called = rules.called(folded);
     let mut hits: Vec<Hit<'r>> = Vec::new();
-    for called in rules.called(folded) {
-        let Some(rule) = rules.rules.get(called.rule) else { continue };
+    for call in &called {
+        let Owner::Rule(index) = call.owner else { break };
+        let Some(rule) = rules.rules.get(index) else { continue };
         if hits.last().is_some_and(|hit| std::ptr::eq(hit.rule, &rule.rule)) {
             continue;
         }
         let calmed = |(start, end): (usize, usize)| {
-            rule.calms
-                .iter()
-                .filter_map(|index| rules.calms.get(*index))
-                .any(|calm| takes_back(calm, folded, start, end, rules))
+            called.iter().any(|call| match call.owner {
+                Owner::Calm(calm) => {
+                    rule.calms.contains(&calm)
+                        && rules
+                            .calms
+                            .get(calm)
+                            .is_some_and(|calm| takes_back(calm, *call, folded, (start, end), rules))
+                }
+                Owner::Rule(_) => false,
+            })
         };
-        if let Some((start, end)) = rule.expression.find(folded, called.within).find(|span| !calmed(*span)) {
+        if let Some((start, end)) = rules.find(*call, folded).find(|span| !calmed(*span)) {
             hits.push(Hit {
                 rule: &rule.rule,
                 tier: rule.spec.tier,
@@ -213,24 +248,38 @@ fn look<'r>(folded: &str, rules: &'r CrisisRules) -> Vec<Hit<'r>> {
     hits
 }
 
-fn takes_back(calm: &CalmRule, folded: &str, start: usize, end: usize, rules: &CrisisRules) -> bool {
-    let within = (start.saturating_sub(WINDOW), (end + WINDOW).min(folded.len()));
-    let mut found = calm.expression.find(folded, within);
+fn takes_back(
+    calm: &CalmRule,
+    called: Called,
+    folded: &str,
+    (start, end): (usize, usize),
+    rules: &CrisisRules,
+) -> bool {
+    let mut found = rules.find(called, folded);
+    let overlaps = |(from, to): (usize, usize)| from < end && start < to;
     match calm.spec.covers {
         // One trailing sign belongs to the match's edge, not to its words.
         Covers::Figure => found.any(|(from, to)| from <= start && end <= to + 1),
         Covers::Matter => {
-            let speaks = || {
-                // Who speaks is often said just before: `i`, `we just`.
-                let said = folded.as_bytes().get(start.saturating_sub(BEFORE)..end).unwrap_or_default();
-                let words = said.split(|byte| matches!(byte, b' ' | b'.'));
-                words
-                    .filter_map(|word| std::str::from_utf8(word).ok())
-                    .any(|word| rules.persons.contains(word))
-            };
-            found.any(|(from, to)| from < end && start < to) && !speaks()
+            // Who speaks is often said just before: `i`, `we just`.
+            let speaks =
+                || words(folded, start.saturating_sub(BEFORE), end).any(|word| calm.persons.contains(word));
+            found.any(overlaps) && !speaks()
         }
+        Covers::Lore => found.filter(|span| overlaps(*span)).any(|(from, to)| {
+            !words(folded, from.min(start.saturating_sub(BEFORE)), to.max(end))
+                .any(|word| calm.persons.contains(word) || rules.relations.contains(word))
+        }),
     }
+}
+
+/// The whole words between two places.
+fn words(folded: &str, from: usize, to: usize) -> impl Iterator<Item = &str> {
+    let is_gap = |byte: &u8| matches!(byte, b' ' | b'.');
+    let bytes = folded.as_bytes();
+    let cut = from > 0 && bytes.get(from - 1).is_some_and(|byte| !is_gap(byte));
+    let said = bytes.get(from..to).unwrap_or_default();
+    said.split(is_gap).skip(usize::from(cut)).filter_map(|word| std::str::from_utf8(word).ok())
 }
 
 impl Rules {

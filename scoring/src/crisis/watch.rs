@@ -77,6 +77,7 @@ impl Watch {
             .any(|kind| matches!(kind.as_str(), "third_party" | "escalation" | "overdose"))
         {
             keys.extend(rules.relations(&fold(said)).iter().map(|name| self.key(name)));
+            keys.extend(names(said).map(|name| self.key(name)));
         }
         Some(self.latch(keys, evidence))
     }
@@ -84,7 +85,7 @@ impl Watch {
     /// A tool that reads or fetches gave this text. Latches whom it is from, when it says so, else the source.
     pub fn read(&mut self, source: &str, text: &str, rules: &Rules) -> Option<Heard> {
         let evidence = signals(text, rules)?;
-        let senders = text.lines().filter_map(sender).map(|name| self.key(name));
+        let senders = text.lines().flat_map(senders).map(|name| self.key(name));
         let mut keys: Vec<String> = senders.collect();
         keys.extend(rules.relations(&fold(text)).iter().map(|name| self.key(name)));
         if keys.is_empty() {
@@ -190,14 +191,28 @@ fn handle(name: &str) -> String {
     name.rsplit_once(':').map_or(name, |(_, handle)| handle).trim().to_lowercase()
 }
 
-/// Whom a line of a fetched text is from.
-fn sender(line: &str) -> Option<&str> {
+/// Whom a line of a fetched text is from: name and address.
+fn senders(line: &str) -> impl Iterator<Item = &str> {
     let named = ["from:", "sender:", "author:"].iter().find_map(|field| {
         let head = line.get(..field.len())?;
         head.eq_ignore_ascii_case(field).then(|| line.get(field.len()..))?
-    })?;
-    let name = named.split(['.', '<', ',', ';', '\n']).next()?.trim();
-    (!name.is_empty() && name.len() <= 80).then_some(name)
+    });
+    let named = named.unwrap_or_default();
+    let name = named.split(['<', ',', ';']).next().unwrap_or_default();
+    // A dot ends the name unless it stands in an address.
+    let name = if name.contains('@') { name } else { name.split('.').next().unwrap_or_default() };
+    let address =
+        named.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(address, _)| address);
+    let names = std::iter::once(name).chain(address).map(str::trim);
+    names.filter(|name| !name.is_empty() && name.len() <= 80)
+}
+
+/// Words written like names inside a sentence: whom a report may be about.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let is_name = |word: &&str| {
+        word.len() > 2 && word.starts_with(char::is_uppercase) && !word.chars().all(char::is_uppercase)
+    };
+    text.split(|letter: char| !letter.is_alphanumeric()).filter(is_name).take(8)
 }
 
 #[cfg(test)]
@@ -268,5 +283,10 @@ mod tests {
         let mail = "From: Ana. I cannot go on. Please look after Leo when I am gone.";
         watch.read("tool:read_email", mail, &rules).unwrap();
         assert!(watch.holds(Some("Ana"), None));
+        let mail = "From: Leo Ray <leo@example.org>\nI want to die.";
+        watch.read("tool:read_email", mail, &rules).unwrap();
+        assert!(watch.holds(Some("leo@example.org"), None) && watch.holds(Some("leo ray"), None));
+        watch.hear("u5", "my friend Tomas told me he wants to die", at(0), &rules).unwrap();
+        assert!(watch.holds(Some("tomas"), None) && !watch.holds(Some("u6"), None));
     }
 }

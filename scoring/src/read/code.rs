@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::Context;
+use crate::read::python::{self, Understood};
 use crate::read::shell;
 use crate::rules::pack::Scope;
 use crate::rules::{Rules, Signal};
@@ -27,7 +28,11 @@ const SHELLS: [&str; 14] = [
 ];
 
 /// Words of which one is in every program that runs another.
-const RUNNERS: [&str; 15] = [
+const RUNNERS: [&str; 19] = [
+    "os.cmd",
+    "callcommand",
+    "qx",
+    "%x",
     "system",
     "popen",
     "subprocess",
@@ -56,6 +61,9 @@ pub(crate) fn read<'r>(
     findings: &mut Findings<'r>,
 ) {
     let before = findings.class();
+    if python::read(text, at, context, rules, findings) == Understood::All {
+        return;
+    }
     let shown = without_shown(text);
     for (rule, span) in
         rules.patterns.get(&Scope::Code).into_iter().flat_map(|patterns| patterns.find(&shown))
@@ -66,7 +74,7 @@ pub(crate) fn read<'r>(
     for command in commands(&shown, &lower) {
         shell::read(&command, &at.fix(), context, rules, findings);
     }
-    if RUNNERS.iter().any(|runner| lower.contains(runner)) {
+    if runs_others(&shown) {
         // Which text reaches the runner is known only when it runs: through a variable, a list, a decoder.
         for candidate in candidates(&shown).iter().filter(|text| shell::opens_like_command(text, rules)) {
             shell::attempt(candidate, &at.fix(), context, rules, findings);
@@ -75,6 +83,31 @@ pub(crate) fn read<'r>(
     if findings.class() == before {
         findings.add(rules.signal(Signal::CodeOpaque), at.clone());
     }
+}
+
+/// Whether the code may run another program.
+pub(crate) fn runs_others(text: &str) -> bool {
+    let spoken = without_literals(text).to_ascii_lowercase();
+    RUNNERS.iter().any(|runner| spoken.contains(runner))
+}
+
+/// The text with what stands between quotes left out.
+fn without_literals(text: &str) -> String {
+    let mut bare = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(['"', '\'']) {
+        let (between, quoted) = rest.split_at(start);
+        bare.push_str(between);
+        let Some((_, after)) = literal(quoted) else {
+            // No pair of quotes: an apostrophe, or a language that writes them otherwise.
+            rest = quoted;
+            break;
+        };
+        bare.push_str("\"\"");
+        rest = after;
+    }
+    bare.push_str(rest);
+    bare
 }
 
 /// The text with what is only printed blanked, byte for byte.
@@ -121,9 +154,39 @@ fn candidates(text: &str) -> Vec<String> {
         }
     }
     found.extend((list.len() > 1).then(|| list.join(" ")));
+    found.extend(bracketed(text));
     let decoded: Vec<String> = found.iter().filter_map(|text| decoded(text)).collect();
     found.extend(decoded);
     found.retain(|text| text.len() > 2);
+    found
+}
+
+/// Texts between brackets that quote in Perl, Ruby and Tcl, and commands that end with their line: `qx{…}`,
+/// `%w[…]`, `spawn … ;`.
+fn bracketed(text: &str) -> Vec<String> {
+    const MARKS: [&str; 14] =
+        ["q(", "q{", "q[", "q/", "qx(", "qx{", "%q(", "%w[", "%w(", "%x(", "%x{", "qq(", "qq{", "{"];
+    const VERBS: [&str; 4] = ["spawn ", "exec ", "system ", "send "];
+    let mut found = Vec::new();
+    for mark in MARKS {
+        let close = match mark.bytes().last() {
+            Some(b'(') => ')',
+            Some(b'{') => '}',
+            Some(b'[') => ']',
+            _ => '/',
+        };
+        let texts = text
+            .match_indices(mark)
+            .take(8)
+            .filter_map(|(at, _)| Some(text.get(at + mark.len()..)?.split_once(close)?.0.to_owned()));
+        found.extend(texts);
+    }
+    for verb in VERBS {
+        for (at, _) in text.match_indices(verb).take(8) {
+            let rest = text.get(at + verb.len()..).unwrap_or_default();
+            found.extend(rest.split([';', '\n']).next().map(|line| line.replace(['{', '}'], "'")));
+        }
+    }
     found
 }
 
@@ -166,7 +229,7 @@ fn decoded(text: &str) -> Option<String> {
     decoded.chars().all(|letter| !letter.is_control() || letter.is_whitespace()).then_some(decoded)
 }
 
-fn hex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn hex(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u32> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
     digits
         .chunks(2)
@@ -174,7 +237,7 @@ fn hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-fn base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
     let (mut held, mut bits) = (0u32, 0);
     for letter in text.trim_end_matches('=').bytes() {

@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr, Statement, UnaryOperator, Value, With};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+
 use crate::rules::pack::Scope;
 use crate::rules::{Rules, Signal};
 use crate::weigh::{Findings, Place};
@@ -52,9 +56,77 @@ pub(crate) fn read<'r>(text: &str, at: &Place, rules: &'r Rules, findings: &mut 
             let start = offset(&bare, statement);
             findings.add(rule, at.span((start + span.0, start + span.1)));
         }
+        let start = offset(&bare, statement);
+        let written = text.get(start..start + statement.len()).unwrap_or_default();
+        if changes_rows(statement) && takes_every_row(written) {
+            findings.add(rules.signal(Signal::SqlEveryRow), at.span((start, start + statement.len())));
+        }
     }
     if !known {
         findings.add(rules.signal(Signal::SqlOpaque), at.clone());
+    }
+}
+
+/// Bytes of a statement parsed: a tree as deep as its text is long would not be let go of safely.
+const PARSED: usize = 8 << 10;
+
+fn changes_rows(bare: &str) -> bool {
+    let lower = bare.to_ascii_lowercase();
+    lower.contains("update") || lower.contains("delete")
+}
+
+/// Whether the statement, or one within it, changes or deletes rows without choosing them.
+fn takes_every_row(statement: &str) -> bool {
+    if statement.len() > PARSED {
+        return false;
+    }
+    let parsed = Parser::parse_sql(&GenericDialect {}, statement).unwrap_or_default();
+    parsed.iter().any(every_row)
+}
+
+fn every_row(statement: &Statement) -> bool {
+    match statement {
+        Statement::Update(update) => chooses_nothing(update.selection.as_ref()) && update.limit.is_none(),
+        Statement::Delete(delete) => {
+            chooses_nothing(delete.selection.as_ref()) && delete.using.is_none() && delete.limit.is_none()
+        }
+        Statement::Query(query) => every_row_within(query),
+        Statement::Explain { analyze: true, statement, .. } => every_row(statement),
+        Statement::Prepare { statement, .. } => every_row(statement),
+        _ => false,
+    }
+}
+
+fn every_row_within(query: &Query) -> bool {
+    let named = |with: &With| with.cte_tables.iter().any(|table| every_row_within(&table.query));
+    query.with.as_ref().is_some_and(named)
+        || match query.body.as_ref() {
+            SetExpr::Update(statement) | SetExpr::Delete(statement) => every_row(statement),
+            SetExpr::Query(inner) => every_row_within(inner),
+            _ => false,
+        }
+}
+
+fn chooses_nothing(condition: Option<&Expr>) -> bool {
+    condition.is_none_or(always)
+}
+
+/// A condition that holds for every row: `1 = 1`, `true`, `not false`, `id = id`, `x or 1 = 1`.
+fn always(condition: &Expr) -> bool {
+    match condition {
+        Expr::Nested(inner) => always(inner),
+        Expr::Value(value) => match &value.value {
+            Value::Boolean(holds) => *holds,
+            Value::Number(number, _) => number != "0",
+            _ => false,
+        },
+        Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
+            matches!(expr.as_ref(), Expr::Value(value) if value.value == Value::Boolean(false))
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => left == right,
+        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => always(left) || always(right),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => always(left) && always(right),
+        _ => false,
     }
 }
 
@@ -85,4 +157,36 @@ fn without_literals(text: &str) -> Cow<'_, str> {
         rest = rest.get(length..).unwrap_or_default();
     }
     Cow::Owned(bare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_that_chooses_no_rows_takes_them_all() {
+        for statement in [
+            "update users set a = 1",
+            "UPDATE users SET a = 'x where y' WHERE 1 = 1",
+            "delete from users",
+            "delete from users where true",
+            "delete from users where id = id or name = 'x'",
+            "with gone as (delete from users returning *) select * from gone",
+            "update t set a = 1 where (not false)",
+            "explain analyze delete from users",
+        ] {
+            assert!(takes_every_row(statement), "{statement}");
+        }
+        for statement in [
+            "update users set a = 1 where id = 2",
+            "delete from users where id in (1, 2)",
+            "delete from users where created < now() and 1 = 1",
+            "with x as (select 1) select * from x",
+            "explain delete from users",
+            "delete from users limit 1",
+            "select 'delete from users'",
+        ] {
+            assert!(!takes_every_row(statement), "{statement}");
+        }
+    }
 }

@@ -1,29 +1,29 @@
-//! The crisis packs: what to look for, what takes a match back, how to fold. A pattern is compiled when a text
-//! first calls for it: seventeen languages are loaded, few are spoken.
+//! The crisis packs: what to look for, what takes a match back, how to fold. A pattern is compiled when its words
+//! first turn up together: seventeen languages are loaded, few are spoken.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
-use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::hir::literal::{ExtractKind, Extractor};
+use regex_automata::nfa::thompson::backtrack::{self, BoundedBacktracker};
+use regex_automata::nfa::thompson::{self, NFA};
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input};
 
+use super::literals::Literals;
 use super::pack::{Calm, Crisis, Pack};
+use super::ways::{Way, ways};
 use super::{Effects, Rule, RuleError};
-use crate::text::{Disguises, Vocabulary, fold, fold_pattern};
+use crate::text::{Disguises, Vocabulary};
 
-/// Texts up to this long are looked through whole; in longer ones only what is around a literal.
-const SHORT: usize = 600;
-/// Shorter literals call for their rules too often to be of use.
-const LITERAL: usize = 3;
-/// Bytes around a literal that one pattern may span.
-const REACH: usize = 220;
+/// Bytes between two words of one pattern, and around the last of them.
+const REACH: usize = 180;
+/// Bytes one pattern needs at most to keep track of a search.
+const TRACK: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct CrisisRule {
     pub(crate) rule: Rule,
     pub(crate) spec: Crisis,
-    pub(crate) expression: Expression,
     pub(crate) calms: Vec<usize>,
 }
 
@@ -32,247 +32,257 @@ pub(crate) struct CrisisRule {
 pub(crate) struct CalmRule {
     pub(crate) rule: Rule,
     pub(crate) spec: Calm,
-    pub(crate) expression: Expression,
+    /// Words of the first and second person in the language of its pack.
+    pub(crate) persons: HashSet<String>,
 }
 
-/// A pattern over folded text, compiled on first use.
+/// Whose pattern it is: an index into the rules, or into the calms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    Rule(usize),
+    Calm(usize),
+}
+
+/// One alternative of a pattern over folded text.
 #[derive(Debug)]
-pub(crate) struct Expression {
+struct Pattern {
+    owner: Owner,
     source: String,
-    compiled: OnceLock<Option<Regex>>,
+    compiled: OnceLock<Option<BoundedBacktracker>>,
+    /// The sets of words that come before its last one.
+    before: Box<[u32]>,
 }
 
-impl Expression {
-    fn new(source: String) -> Self {
-        Self { source, compiled: OnceLock::new() }
+impl Pattern {
+    /// What is searched is a few hundred bytes long, so neither a reverse automaton nor a cache would pay.
+    fn compile(&self) -> Option<BoundedBacktracker> {
+        let config = thompson::Config::new().utf8(false).nfa_size_limit(Some(TRACK));
+        let nfa = NFA::compiler()
+            .configure(config)
+            .syntax(syntax::Config::new().utf8(false))
+            .build(&self.source)
+            .ok()?;
+        BoundedBacktracker::builder()
+            .configure(backtrack::Config::new().visited_capacity(TRACK))
+            .build_from_nfa(nfa)
+            .ok()
     }
 
-    /// Case and Unicode classes are off the table: they cost ten times the automaton, and texts are folded.
-    fn compile(&self) -> Result<Regex, regex::Error> {
-        RegexBuilder::new(&self.source).unicode(false).size_limit(1 << 20).build()
-    }
-
-    /// The matches that begin in `within`.
-    pub(crate) fn find(&self, folded: &str, within: (usize, usize)) -> impl Iterator<Item = (usize, usize)> {
-        let expression = self.compiled.get_or_init(|| self.compile().ok()).as_ref();
-        let text = folded.as_bytes().get(..within.1).unwrap_or_default();
-        let mut at = within.0;
-        std::iter::from_fn(move || {
-            let found = expression?.find_at(text, at)?;
-            at = found.end().max(at + 1);
-            Some((found.start(), found.end()))
-        })
-        .take(16)
+    fn usable(&self) -> bool {
+        self.compile().is_some_and(|engine| engine.max_haystack_len() > 4 * REACH)
     }
 }
 
-/// A rule that a literal calls for, and where to look.
-#[derive(Debug, Clone, Copy)]
+/// A pattern whose words stand together, and where to look for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Called {
-    pub(crate) rule: usize,
-    pub(crate) within: (usize, usize),
-}
-
-#[derive(Debug)]
-struct Finder {
-    automaton: Option<AhoCorasick>,
-    owners: Vec<Vec<usize>>,
-}
-
-impl Finder {
-    fn of(literals: HashMap<Vec<u8>, Vec<usize>>) -> Self {
-        let mut literals: Vec<(Vec<u8>, Vec<usize>)> = literals.into_iter().collect();
-        literals.sort();
-        let automaton = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(literals.iter().map(|(literal, _)| literal))
-            .ok();
-        Self { automaton, owners: literals.into_iter().map(|(_, owners)| owners).collect() }
-    }
+    pub(crate) owner: Owner,
+    pattern: usize,
+    from: usize,
+    to: usize,
 }
 
 #[derive(Debug)]
 pub(crate) struct CrisisRules {
     pub(crate) rules: Vec<CrisisRule>,
     pub(crate) calms: Vec<CalmRule>,
-    pub(crate) persons: HashSet<String>,
     pub(crate) relations: HashSet<String>,
+    patterns: Vec<Pattern>,
+    literals: Literals,
+    /// The patterns that end with a set of words, by set.
+    ending: Vec<Vec<u32>>,
     vocabulary: Vocabulary,
     disguises: OnceLock<Disguises>,
-    /// Literals in Latin letters, and in any other: most texts need not be asked for the second.
-    finders: OnceLock<(Finder, Finder)>,
 }
 
 impl CrisisRules {
     pub(super) fn compile(packs: &[(String, Pack, bool)], effects: &Effects<'_>) -> Result<Self, RuleError> {
+        let mut draft = Draft::default();
         let mut built = Self {
             rules: Vec::new(),
             calms: Vec::new(),
-            persons: HashSet::new(),
             relations: HashSet::new(),
+            patterns: Vec::new(),
+            literals: Literals::of([]),
+            ending: Vec::new(),
             vocabulary: Vocabulary::default(),
             disguises: OnceLock::new(),
-            finders: OnceLock::new(),
         };
         for (name, pack, operator) in packs {
             for calm in &pack.calm {
-                let expression = Expression::new(fold_pattern(&calm.re));
-                check(name, &calm.id, &expression, *operator)?;
+                let owner = Owner::Calm(built.calms.len());
+                let apart = || ways(&calm.re, &[], &[]);
+                draft.take(owner, &calm.ways, apart, *operator).map_err(|fault| fault.of(name, &calm.id))?;
                 let rule = effects.rule(name, &calm.id, &calm.reason, "none")?;
-                built.calms.push(CalmRule { rule, spec: calm.clone(), expression });
+                let persons = pack.fold.iter().flat_map(|fold| fold.persons.iter().cloned()).collect();
+                built.calms.push(CalmRule { rule, spec: calm.clone(), persons });
             }
             if let Some(fold) = &pack.fold {
                 built.vocabulary.words.extend(fold.words.clone());
                 built.vocabulary.keys.extend(fold.keys.iter().cloned());
                 built.vocabulary.spared.extend(fold.spared.iter().cloned());
-                built.persons.extend(fold.persons.iter().cloned());
+                built.vocabulary.known.extend(fold.known.iter().cloned());
+                built.vocabulary.hearts.extend(fold.hearts.iter().cloned());
                 built.relations.extend(fold.relations.iter().cloned());
             }
         }
         for (name, pack, operator) in packs {
             for crisis in &pack.crisis {
-                let expression = Expression::new(alternatives(crisis).collect::<Vec<_>>().join("|"));
-                check(name, &crisis.id, &expression, *operator)?;
+                let owner = Owner::Rule(built.rules.len());
+                let apart = || ways(&crisis.re, &crisis.phrases, &crisis.stems);
+                draft
+                    .take(owner, &crisis.ways, apart, *operator)
+                    .map_err(|fault| fault.of(name, &crisis.id))?;
                 let calms =
                     built.calms.iter().enumerate().filter(|(_, calm)| calm.spec.calms.contains(&crisis.id));
                 built.rules.push(CrisisRule {
                     rule: effects.rule(name, &crisis.id, &crisis.reason, "none")?,
-                    expression,
                     calms: calms.map(|(index, _)| index).collect(),
                     spec: crisis.clone(),
                 });
             }
         }
+        built.literals = Literals::of(draft.literals);
+        built.ending = draft.ending;
+        built.patterns = draft.patterns;
         Ok(built)
     }
 
     /// What was put off until first use, all of it.
     pub(crate) fn warm(&self) {
-        self.finders();
         self.disguises();
-        let patterns = self.rules.iter().map(|rule| &rule.expression);
-        for expression in patterns.chain(self.calms.iter().map(|calm| &calm.expression)) {
-            expression.compiled.get_or_init(|| expression.compile().ok());
+        for pattern in &self.patterns {
+            pattern.compiled.get_or_init(|| pattern.compile());
         }
     }
 
-    /// Ids of the rules that cannot be used, for the tests.
+    /// Patterns that cannot be used, for the tests.
     pub(super) fn broken(&self) -> impl Iterator<Item = String> {
-        let unusable = |rule: &&CrisisRule| rule.expression.compile().is_err() || stems(rule).is_none();
-        let rules = self.rules.iter().filter(unusable).map(|rule| &rule.rule.id);
-        let calms = self.calms.iter().filter(|calm| calm.expression.compile().is_err());
-        rules
-            .chain(calms.map(|calm| &calm.rule.id))
-            .map(|id| format!("{id}: no pattern, or no literal in it"))
+        let broken = self.patterns.iter().filter(|pattern| !pattern.usable());
+        broken.map(|pattern| {
+            format!("{:?}: {} is no pattern, or too large a one", pattern.owner, pattern.source)
+        })
     }
 
     pub(crate) fn disguises(&self) -> &Disguises {
-        self.disguises.get_or_init(|| {
-            let mut vocabulary = self.vocabulary.clone();
-            // The words of the examples are words a disguise is taken off to.
-            let examples =
-                self.rules.iter().flat_map(|rule| &rule.spec.matches).filter(|text| text.is_ascii());
-            for text in examples {
-                let folded = fold(text);
-                let words = folded.split([' ', '.']).filter(|word| word.len() > 3);
-                vocabulary.known.extend(words.map(str::to_owned));
-            }
-            Disguises::of(&vocabulary)
-        })
+        self.disguises.get_or_init(|| Disguises::of(&self.vocabulary))
     }
 
-    /// The rules that literals in `folded` call for, in the order of the packs.
+    /// The patterns whose words stand together in `folded`, by owner and place.
     pub(crate) fn called(&self, folded: &str) -> Vec<Called> {
         let mut calls: Vec<Called> = Vec::new();
-        let mut last: Vec<Option<usize>> = Vec::new();
-        let (latin, other) = self.finders();
-        let asked = [Some(latin), (!folded.is_ascii()).then_some(other)];
-        for finder in asked.into_iter().flatten() {
-            let Some(automaton) = &finder.automaton else { continue };
-            for found in automaton.find_overlapping_iter(folded.as_bytes()) {
-                for &rule in finder.owners.get(found.pattern().as_usize()).into_iter().flatten() {
-                    if last.is_empty() {
-                        last.resize(self.rules.len(), None);
-                    }
-                    let within = if folded.len() <= SHORT {
-                        (0, folded.len())
-                    } else {
-                        (found.start().saturating_sub(REACH), (found.end() + REACH).min(folded.len()))
-                    };
-                    let Some(slot) = last.get_mut(rule) else { continue };
-                    match slot.and_then(|index| calls.get_mut(index)) {
-                        Some(call) if within.0 <= call.within.1 => {
-                            call.within.1 = call.within.1.max(within.1)
-                        }
-                        _ => {
-                            *slot = Some(calls.len());
-                            calls.push(Called { rule, within });
-                        }
+        // Where a word of each set was seen last, plus one.
+        let mut seen = vec![0u32; self.ending.len()];
+        self.literals.each(folded.as_bytes(), |at, sets| {
+            for &set in sets {
+                let near = |seen: &[u32], set: u32| {
+                    let last = seen.get(set as usize).copied().unwrap_or_default() as usize;
+                    last > 0 && last + REACH > at
+                };
+                for &index in self.ending.get(set as usize).into_iter().flatten() {
+                    let Some(pattern) = self.patterns.get(index as usize) else { continue };
+                    if pattern.before.iter().all(|set| near(&seen, *set)) {
+                        calls.push(Called {
+                            owner: pattern.owner,
+                            pattern: index as usize,
+                            from: at.saturating_sub(2 * REACH),
+                            to: (at + REACH).min(folded.len()),
+                        });
                     }
                 }
+                if let Some(last) = seen.get_mut(set as usize) {
+                    *last = u32::try_from(at + 1).unwrap_or(u32::MAX);
+                }
             }
-        }
-        calls.sort_unstable_by_key(|call| (call.rule, call.within));
+        });
+        calls.sort_unstable();
+        calls.dedup_by(|next, call| {
+            let joins =
+                next.pattern == call.pattern && next.from <= call.to && next.to - call.from <= 3 * REACH;
+            if joins {
+                call.to = call.to.max(next.to);
+            }
+            joins
+        });
         calls
     }
 
-    fn finders(&self) -> &(Finder, Finder) {
-        self.finders.get_or_init(|| {
-            let mut latin: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
-            let mut other: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
-            for (index, rule) in self.rules.iter().enumerate() {
-                for literal in stems(rule).unwrap_or_default() {
-                    let index_of = if literal.is_ascii() { &mut latin } else { &mut other };
-                    index_of.entry(literal).or_default().push(index);
-                }
-            }
-            (Finder::of(latin), Finder::of(other))
+    /// The matches of a pattern that was called.
+    pub(crate) fn find(&self, called: Called, folded: &str) -> impl Iterator<Item = (usize, usize)> {
+        let pattern = self.patterns.get(called.pattern);
+        let engine = pattern.and_then(|pattern| pattern.compiled.get_or_init(|| pattern.compile()).as_ref());
+        let mut cache = engine.map(BoundedBacktracker::create_cache);
+        let mut at = called.from;
+        std::iter::from_fn(move || {
+            let (engine, cache) = engine.zip(cache.as_mut())?;
+            let input = Input::new(folded).range(at.min(called.to)..called.to).anchored(Anchored::No);
+            let mut slots = [None; 2];
+            engine.try_search_slots(cache, &input, &mut slots).ok()??;
+            let (start, end) = (slots[0]?.get(), slots[1]?.get());
+            at = end.max(at + 1);
+            Some((start, end))
         })
+        .take(16)
     }
 }
 
-/// An operator's pattern must compile when it is read; ours are compiled by the tests.
-fn check(pack: &str, id: &str, expression: &Expression, operator: bool) -> Result<(), RuleError> {
-    if operator {
-        expression
-            .compile()
-            .map_err(|error| RuleError { pack: pack.to_owned(), message: format!("rule {id}: {error}") })?;
+/// Patterns and their words, on the way to [`CrisisRules`].
+#[derive(Default)]
+struct Draft {
+    patterns: Vec<Pattern>,
+    sets: HashMap<Vec<String>, u32>,
+    literals: HashMap<String, Vec<u32>>,
+    ending: Vec<Vec<u32>>,
+}
+
+/// What is wrong with a pattern.
+struct Fault(String);
+
+impl Fault {
+    fn of(self, pack: &str, id: &str) -> RuleError {
+        RuleError { pack: pack.to_owned(), message: format!("rule {id}: {}", self.0) }
     }
-    Ok(())
 }
 
-/// The ways a rule may match, folded as texts are.
-fn alternatives(crisis: &Crisis) -> impl Iterator<Item = String> {
-    let begun = |phrase: &String| {
-        let phrase = fold_pattern(phrase);
-        let at_word = phrase.is_ascii()
-            && phrase.starts_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '(');
-        format!("{}{phrase}", if at_word { r"\b" } else { "" })
-    };
-    let re = (!crisis.re.is_empty()).then(|| fold_pattern(&crisis.re));
-    re.into_iter().chain(crisis.phrases.iter().map(begun))
-}
-
-/// The declared literals, else those every match begins or ends with; `None` when it could be anything.
-fn stems(rule: &CrisisRule) -> Option<Vec<Vec<u8>>> {
-    let declared = &rule.spec.stems;
-    if !declared.is_empty() {
-        return Some(declared.iter().map(|stem| fold_pattern(stem).to_lowercase().into_bytes()).collect());
+impl Draft {
+    /// Takes in the ways of one rule, taken apart by the build or here. An operator's pattern must be usable when
+    /// it is read; ours are tried by the tests.
+    fn take(
+        &mut self,
+        owner: Owner,
+        built: &[Way],
+        apart: impl FnOnce() -> Result<Vec<Way>, String>,
+        operator: bool,
+    ) -> Result<(), Fault> {
+        let apart = if built.is_empty() { apart().map_err(Fault)? } else { Vec::new() };
+        for way in built.iter().chain(&apart) {
+            let mut sets: Vec<u32> = way.sets.iter().map(|words| self.set(words)).collect();
+            let Some(last) = sets.pop() else { return Err(Fault(format!("{} names no words", way.re))) };
+            let pattern =
+                Pattern { owner, source: way.re.clone(), compiled: OnceLock::new(), before: sets.into() };
+            if operator && !pattern.usable() {
+                return Err(Fault(format!("{} is no pattern, or too large a one", way.re)));
+            }
+            if let (Some(ending), Ok(index)) =
+                (self.ending.get_mut(last as usize), u32::try_from(self.patterns.len()))
+            {
+                ending.push(index);
+            }
+            self.patterns.push(pattern);
+        }
+        Ok(())
     }
-    let literals: Option<Vec<_>> = alternatives(&rule.spec).map(|phrase| literals(&phrase)).collect();
-    Some(literals?.into_iter().flatten().collect())
-}
 
-/// Beginnings or endings of every match, whichever say more.
-fn literals(phrase: &str) -> Option<Vec<Vec<u8>>> {
-    let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(phrase).ok()?;
-    let extracted = |kind: ExtractKind| {
-        let sequence = Extractor::new().kind(kind).limit_total(400).extract(&parsed);
-        let literals: Vec<Vec<u8>> =
-            sequence.literals()?.iter().map(|literal| literal.as_bytes().to_vec()).collect();
-        let shortest = literals.iter().map(Vec::len).min()?;
-        (shortest >= LITERAL).then_some((shortest, literals))
-    };
-    let best = [extracted(ExtractKind::Prefix), extracted(ExtractKind::Suffix)];
-    best.into_iter().flatten().max_by_key(|(shortest, _)| *shortest).map(|(_, literals)| literals)
+    fn set(&mut self, words: &[String]) -> u32 {
+        if let Some(known) = self.sets.get(words) {
+            return *known;
+        }
+        let set = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
+        self.sets.insert(words.to_vec(), set);
+        self.ending.push(Vec::new());
+        for word in words {
+            self.literals.entry(word.clone()).or_default().push(set);
+        }
+        set
+    }
 }

@@ -15,8 +15,18 @@ pub(crate) struct Example {
     expected: bool,
 }
 
+impl Example {
+    pub(super) fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    pub(super) fn sample(&self) -> &Sample {
+        &self.sample
+    }
+}
+
 #[derive(Debug, Clone)]
-enum Sample {
+pub(super) enum Sample {
     Call {
         server: String,
         tool: String,
@@ -47,6 +57,9 @@ pub(super) fn collect<'p>(packs: impl IntoIterator<Item = &'p (String, Pack, boo
         for tool in &pack.dispatcher {
             collected.rule(&tool.id, calls(&tool.matches), calls(&tool.differs));
         }
+        for fields in &pack.fields {
+            collected.rule(&fields.id, calls(&fields.matches), calls(&fields.differs));
+        }
         for word in pack.verb.iter().chain(&pack.noun) {
             collected.texts(&word.id, &word.matches, &word.differs, &|text| Sample::Call {
                 server: "example".to_owned(),
@@ -62,6 +75,9 @@ pub(super) fn collect<'p>(packs: impl IntoIterator<Item = &'p (String, Pack, boo
         }
         for rule in pack.program.iter().flat_map(|program| &program.rule) {
             collected.texts(&rule.id, &rule.matches, &rule.differs, &shell);
+        }
+        for call in &pack.code_call {
+            collected.texts(&call.id, &call.matches, &call.differs, &code);
         }
         for path in &pack.path {
             collected.texts(&path.id, &path.matches, &path.differs, &Sample::Path);
@@ -89,6 +105,14 @@ fn shell(text: String) -> Sample {
         server: "hermes".to_owned(),
         tool: "terminal".to_owned(),
         args: json!({ "command": text }),
+    }
+}
+
+fn code(text: String) -> Sample {
+    Sample::Call {
+        server: "hermes".to_owned(),
+        tool: "execute_code".to_owned(),
+        args: json!({ "code": text }),
     }
 }
 

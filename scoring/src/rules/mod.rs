@@ -2,39 +2,43 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+pub(crate) mod calls;
 mod crisis;
 mod embedded;
 mod examples;
+mod floors;
 pub(crate) mod glob;
+mod lexicon;
+mod literals;
 pub(crate) mod pack;
 mod patterns;
 mod programs;
+mod reference;
+mod ways;
 
-pub(crate) use crisis::{CalmRule, CrisisRules};
+use crate::text::fold_pattern;
+pub(crate) use crisis::{Called, CalmRule, CrisisRules, Owner};
+use lexicon::Lexicon;
+pub(crate) use lexicon::Spoken;
 use pack::Pack;
-pub(crate) use pack::{Effect, Model, Signal};
+pub(crate) use pack::{Effect, Model, Parties, Signal};
 pub(crate) use patterns::Patterns;
 pub(crate) use programs::{Programs, Spec, option_in};
+pub use reference::reference;
 
 /// Compiled rules: the shipped packs and whatever the operator lays over them.
 pub struct Rules {
     digest: String,
     pub(crate) model: Model,
     pub(crate) tools: Tools,
-    pub(crate) verbs: HashMap<String, Arc<Rule>>,
-    pub(crate) weak_verbs: HashMap<String, Arc<Rule>>,
-    /// Weak verbs only where a word follows: `log_visit`, but not `git_log`.
-    pub(crate) leading_verbs: HashMap<String, Arc<Rule>>,
-    pub(crate) nouns: HashMap<String, Arc<Rule>>,
-    /// Nouns that say what the tool is for, whatever its verb.
-    pub(crate) telling_nouns: HashMap<String, Arc<Rule>>,
+    pub(crate) lexicon: Lexicon,
     pub(crate) roles: HashMap<String, pack::Role>,
     pub(crate) dispatchers: Vec<Dispatcher>,
     pub(crate) programs: Programs,
+    pub(crate) code_calls: calls::CodeCalls,
     pub(crate) paths: Vec<PathRule>,
     pub(crate) path_stems: Stems,
     pub(crate) hosts: Vec<(Vec<String>, Rule)>,
@@ -64,6 +68,8 @@ pub(crate) struct ToolRule {
     pub(crate) rule: Rule,
     pub(crate) spec: pack::Tool,
     pub(crate) certainty: f64,
+    /// From a pack that nobody trusted signed: what others say of the tool counts too, where it is graver.
+    pub(crate) unsigned: bool,
 }
 
 /// Tool rules in order of trust, found by exact name or by glob.
@@ -89,6 +95,10 @@ impl Tools {
         order.sort_unstable();
         order.dedup();
         order.iter().filter_map(|index| self.entries.get(*index)).collect()
+    }
+
+    fn effect(&self, id: &str) -> Option<&Effect> {
+        self.entries.iter().find(|entry| entry.rule.id == id).map(|entry| &entry.rule.effect)
     }
 
     /// Once every rule is in: the automaton over their wildcards.
@@ -135,6 +145,21 @@ pub(crate) struct PathRule {
 /// Which rules a literal in a text calls for.
 pub(crate) type Stems = patterns::Stems;
 
+/// A pack of the operator, as text.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    pub name: &'a str,
+    pub text: &'a str,
+    /// Somebody the operator trusts signed it: it may lower what the shipped packs hold.
+    pub trusted: bool,
+}
+
+impl<'a> From<(&'a str, &'a str)> for Source<'a> {
+    fn from((name, text): (&'a str, &'a str)) -> Self {
+        Self { name, text, trusted: false }
+    }
+}
+
 /// A pack that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("rule pack {pack}: {message}")]
@@ -152,28 +177,44 @@ impl Rules {
         Self::with_packs(std::iter::empty::<(&str, &str)>())
     }
 
-    /// The shipped packs with the operator's laid over them: `(file name, TOML text)`. The operator's tool
-    /// rules are asked before the shipped ones, everything else adds to them.
+    /// The shipped packs with the operator's laid over them. The operator's tool rules are asked before the shipped
+    /// ones, everything else adds to them. Only a trusted pack may lower what a shipped one holds for a person, and
+    /// none what is said of a crisis.
     ///
     /// # Errors
     /// Names the pack and what is wrong in it: not TOML, an unknown field or effect, a pattern that does not
-    /// compile, an id used twice.
-    pub fn with_packs<'a>(packs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, RuleError> {
-        let mut draft = Draft::default();
-        let mut digest = Sha256::new();
-        for (name, text) in packs {
-            note(&mut digest, name, text);
-            draft.read(name, text, true)?;
+    /// compile, an id used twice, a floor lowered without a trusted signature.
+    pub fn with_packs<'a, S: Into<Source<'a>>>(
+        packs: impl IntoIterator<Item = S>,
+    ) -> Result<Self, RuleError> {
+        let packs: Vec<Source<'a>> = packs.into_iter().map(Into::into).collect();
+        let all = Draft::of(&packs)?;
+        if packs.is_empty() {
+            return all.compile(digest(&packs));
         }
-        for pack in embedded::PACKS {
-            note(&mut digest, pack.name, pack.compact);
-            draft.embedded(pack)?;
+        let shipped: Vec<_> = all.packs.iter().filter(|(_, _, operator)| !operator).cloned().collect();
+        for (source, (name, pack, _)) in packs.iter().zip(&all.packs) {
+            floors::check_definitions(name, pack, source.trusted, &shipped)?;
         }
-        let digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        draft.compile(digest)
+        let unsigned: Vec<_> = packs.iter().zip(&all.packs).filter(|(source, _)| !source.trusted).collect();
+        let trusted: Vec<Source<'a>> = packs.iter().filter(|pack| pack.trusted).copied().collect();
+        let before = Draft::of(&trusted)?.compile(String::new())?;
+        let after = all.clone().compile(digest(&packs))?;
+        for (_, (name, pack, _)) in unsigned {
+            floors::check_tools(name, pack, &before, &after)?;
+            floors::check_words(name, pack, &before, &after)?;
+        }
+        if !trusted.is_empty() {
+            let shipped = Draft::of(&[])?.compile(String::new())?;
+            floors::check_examples(&all, &shipped, &before, true)?;
+        }
+        if trusted.len() < packs.len() {
+            floors::check_examples(&all, &before, &after, false)?;
+        }
+        Ok(after)
     }
 
-    /// SHA-256 over every pack, in hex: which rules judged a call.
+    /// SHA-256 over every pack and the weights of the second opinion, in hex: which rules judged a call.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -217,6 +258,20 @@ impl Rules {
     }
 }
 
+/// Over the operator's packs, whether they are trusted, and the shipped ones.
+fn digest(packs: &[Source<'_>]) -> String {
+    let mut digest = Sha256::new();
+    for pack in packs {
+        note(&mut digest, pack.name, pack.text);
+        digest.update([u8::from(pack.trusted)]);
+    }
+    for pack in embedded::PACKS {
+        note(&mut digest, pack.name, pack.compact);
+    }
+    digest.update(crate::crisis::WEIGHTS);
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn note(digest: &mut Sha256, name: &str, text: &str) {
     for part in [name, text] {
         digest.update((part.len() as u64).to_be_bytes());
@@ -225,12 +280,33 @@ fn note(digest: &mut Sha256, name: &str, text: &str) {
 }
 
 /// Packs as read, on the way to [`Rules`].
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Draft {
+    /// Name, content, and whether it is the operator's.
     packs: Vec<(String, Pack, bool)>,
+    trusted: Vec<String>,
 }
 
 impl Draft {
+    /// The operator's packs, then the shipped ones.
+    fn of(packs: &[Source<'_>]) -> Result<Self, RuleError> {
+        let mut draft = Self::default();
+        for pack in packs {
+            draft.read(pack.name, pack.text, true)?;
+            draft.trusted.extend(pack.trusted.then(|| pack.name.to_owned()));
+        }
+        for pack in embedded::PACKS {
+            draft.embedded(pack)?;
+        }
+        Ok(draft)
+    }
+
+    fn unsigned(&self) -> impl Iterator<Item = (&str, &Pack)> {
+        let unsigned =
+            self.packs.iter().filter(|(name, _, operator)| *operator && !self.trusted.contains(name));
+        unsigned.map(|(name, pack, _)| (name.as_str(), pack))
+    }
+
     /// What people say in every language when a life is at stake, and a language has too few words for.
     fn unfilled(&self) -> Vec<String> {
         let mut slots: BTreeMap<(&str, pack::Slot), usize> = BTreeMap::new();
@@ -300,14 +376,11 @@ impl Draft {
         let mut rules = Rules {
             digest,
             tools: Tools::default(),
-            verbs: HashMap::new(),
-            weak_verbs: HashMap::new(),
-            leading_verbs: HashMap::new(),
-            nouns: HashMap::new(),
-            telling_nouns: HashMap::new(),
+            lexicon: Lexicon::default(),
             roles: HashMap::new(),
             dispatchers: Vec::new(),
             programs: Programs::compile(&self.packs, &effects)?,
+            code_calls: calls::CodeCalls::compile(&self.packs, &effects)?,
             paths: Vec::new(),
             path_stems: Stems::default(),
             hosts: Vec::new(),
@@ -318,7 +391,7 @@ impl Draft {
             model,
         };
         for (name, pack, operator) in &self.packs {
-            rules.lay(name, pack, *operator, &effects)?;
+            rules.lay(name, pack, *operator, self.trusted.contains(name), &effects)?;
         }
         rules.tools.compile()?;
         rules.path_stems = Stems::compile(
@@ -336,6 +409,7 @@ impl Rules {
         name: &str,
         pack: &Pack,
         operator: bool,
+        trusted: bool,
         effects: &Effects<'_>,
     ) -> Result<(), RuleError> {
         let certainty =
@@ -345,23 +419,10 @@ impl Rules {
                 rule: effects.rule(name, &tool.id, &tool.reason, &tool.effect)?,
                 certainty: tool.confidence.unwrap_or(certainty),
                 spec: tool.clone(),
+                unsigned: operator && !trusted,
             });
         }
-        for (words, is_verb) in [(&pack.verb, true), (&pack.noun, false)] {
-            for word in words {
-                let rule = Arc::new(effects.rule(name, &word.id, &word.reason, &word.effect)?);
-                let index = match (is_verb, word.weak, word.leading, word.telling) {
-                    (true, _, true, _) => &mut self.leading_verbs,
-                    (true, false, ..) => &mut self.verbs,
-                    (true, true, ..) => &mut self.weak_verbs,
-                    (false, .., false) => &mut self.nouns,
-                    (false, .., true) => &mut self.telling_nouns,
-                };
-                for text in &word.words {
-                    index.entry(text.clone()).or_insert_with(|| Arc::clone(&rule));
-                }
-            }
-        }
+        self.lexicon.lay(name, pack, effects)?;
         for (role, names) in &pack.roles {
             self.roles.extend(names.iter().map(|name| (name.clone(), *role)));
         }

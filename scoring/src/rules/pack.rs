@@ -7,7 +7,11 @@ use serde_json::Value;
 
 use crate::{Reversibility, SideEffect, Undo};
 
-#[derive(Debug, Default, Deserialize)]
+mod heard;
+
+pub(crate) use heard::{Calm, Covers, Crisis, Fold, Slot, Tier};
+
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Pack {
     pub(crate) model: Option<Model>,
@@ -16,6 +20,7 @@ pub(crate) struct Pack {
     pub(crate) tool: Vec<Tool>,
     pub(crate) verb: Vec<Word>,
     pub(crate) noun: Vec<Word>,
+    pub(crate) fields: Vec<Fields>,
     pub(crate) roles: BTreeMap<Role, Vec<String>>,
     pub(crate) dispatcher: Vec<Dispatcher>,
     pub(crate) shell_verb: Vec<Word>,
@@ -24,9 +29,31 @@ pub(crate) struct Pack {
     pub(crate) path: Vec<Path>,
     pub(crate) host: Vec<Host>,
     pub(crate) pattern: Vec<Pattern>,
+    pub(crate) code_call: Vec<super::calls::CodeCall>,
     pub(crate) crisis: Vec<Crisis>,
     pub(crate) calm: Vec<Calm>,
     pub(crate) fold: Option<Fold>,
+}
+
+impl Pack {
+    /// The id of every rule in it.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        let tools = self.tool.iter().map(|rule| &rule.id);
+        let words = self.verb.iter().chain(&self.noun).chain(&self.shell_verb).map(|rule| &rule.id);
+        let fields = self.fields.iter().map(|rule| &rule.id);
+        let dispatchers = self.dispatcher.iter().map(|rule| &rule.id);
+        let wrappers = self.wrapper.iter().map(|rule| &rule.id);
+        let programs = self.program.iter().flat_map(|program| &program.rule).map(|rule| &rule.id);
+        let paths = self.path.iter().map(|rule| &rule.id);
+        let hosts = self.host.iter().map(|rule| &rule.id);
+        let patterns = self.pattern.iter().map(|rule| &rule.id);
+        let crisis = self.crisis.iter().map(|rule| &rule.id);
+        let calm = self.calm.iter().map(|rule| &rule.id);
+        let signals = self.signals.values().map(|words| &words.id);
+        let calls = tools.chain(words).chain(fields).chain(dispatchers).chain(wrappers).chain(programs);
+        let places = paths.chain(hosts).chain(patterns);
+        calls.chain(places).chain(crisis).chain(calm).chain(signals).map(String::as_str)
+    }
 }
 
 /// What a matched rule says a call does. Packs name effects; the numbers live in one place.
@@ -67,14 +94,26 @@ pub(crate) struct Model {
     pub(crate) irreversibility: Irreversibility,
     pub(crate) confidence: Confidence,
     pub(crate) contested: Band,
+    pub(crate) parties: Parties,
 }
 
-/// Risk at which operators differ, both ends included.
+/// When recipients are many, and money much.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Parties {
+    pub(crate) many: usize,
+    pub(crate) large: f64,
+    /// Names that stand for more people than one.
+    pub(crate) crowds: Vec<String>,
+}
+
+/// Risk at which operators differ, both ends included, and the confidence it takes to have an opinion.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Band {
     pub(crate) from: f64,
     pub(crate) to: f64,
+    pub(crate) confidence: f64,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -132,10 +171,12 @@ pub(crate) enum Signal {
     ToolSourcesDisagree,
     ToolDefinitionChanged,
     ToolArgumentMissing,
-    ToolTakesOrders,
-    ToolWritesArgument,
     AttachedFile,
+    RecipientsMany,
+    RecipientUnknown,
+    AmountLarge,
     HintDestructive,
+    HintOverwrites,
     HintWrites,
     HintTrustedRead,
     Resource,
@@ -153,6 +194,7 @@ pub(crate) enum Signal {
     ShellTooLarge,
     ShellDynamicWord,
     ShellDynamicCommand,
+    ShellDisguised,
     ShellUnknownProgram,
     ShellQuiet,
     ShellRemoteCode,
@@ -167,10 +209,13 @@ pub(crate) enum Signal {
     ShellDeletesScratch,
     ShellRightsMany,
     ShellPrivileged,
+    ShellPrivilegedUnknown,
     ShellSelfCall,
     CodeOpaque,
     SqlOpaque,
+    SqlEveryRow,
     CrisisLatched,
+    CrisisModel,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -231,6 +276,12 @@ pub(crate) enum Role {
     Path,
     Url,
     Message,
+    /// Says what is to be done: `action`, `method`.
+    Action,
+    /// Who gets what is sent.
+    Recipient,
+    /// How much money moves.
+    Amount,
     /// A name, an id, a flag: nothing to read.
     Plain,
 }
@@ -251,10 +302,40 @@ pub(crate) struct Word {
     /// A noun that speaks whatever the verb is.
     #[serde(default)]
     pub(crate) telling: bool,
+    /// It says that something is done and not what; an action argument knows better.
+    #[serde(default)]
+    pub(crate) vague: bool,
+    /// It speaks only where one of these words is in the name too.
+    #[serde(default)]
+    pub(crate) with: Vec<String>,
+    /// It is silent where one of these words is in the name too.
+    #[serde(default)]
+    pub(crate) unless: Vec<String>,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<String>,
     #[serde(default, rename = "not_match")]
     pub(crate) differs: Vec<String>,
+}
+
+/// Fields of a tool, in its schema or in a call, that say together what it is for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fields {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+    /// One field of every list must be there.
+    pub(crate) all: Vec<Vec<String>>,
+    /// It speaks of tools whose names say that they only read, too.
+    #[serde(default)]
+    pub(crate) reads: bool,
+    /// It speaks of fields that a call has, not of those a schema lists.
+    #[serde(default)]
+    pub(crate) given: bool,
+    pub(crate) effect: String,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<Example>,
+    #[serde(default, rename = "not_match")]
+    pub(crate) differs: Vec<Example>,
 }
 
 /// A tool that runs another tool named in its arguments.
@@ -302,6 +383,12 @@ pub(crate) struct Wrapper {
     /// Options whose value is shell text.
     #[serde(default)]
     pub(crate) script: Vec<String>,
+    /// What marks a text for the shell in its words and its input (`:!`, `shell `).
+    #[serde(default)]
+    pub(crate) escape: Vec<String>,
+    /// Options whose value is code of its own language, beside `escape`.
+    #[serde(default)]
+    pub(crate) code: Vec<String>,
     /// Every word left is joined and read as shell text (`eval`, `ssh`, `watch`).
     #[serde(default)]
     pub(crate) joined: bool,
@@ -334,12 +421,18 @@ pub(crate) struct Program {
     pub(crate) code: Vec<String>,
     #[serde(default)]
     pub(crate) language: Option<Language>,
+    /// Options that name a file whose code it runs first.
+    #[serde(default)]
+    pub(crate) loads: Vec<String>,
     /// What it writes to its output, when that matters to whoever reads it.
     #[serde(default)]
     pub(crate) gives: Option<Gives>,
     /// Its input and its arguments go over the network.
     #[serde(default)]
     pub(crate) sends: bool,
+    /// It runs what its operands hold: packages, for one.
+    #[serde(default)]
+    pub(crate) installs: bool,
     #[serde(default)]
     pub(crate) rule: Vec<ProgramRule>,
 }
@@ -368,6 +461,8 @@ pub(crate) struct ProgramRule {
     /// At least this many operands.
     #[serde(default)]
     pub(crate) operands: usize,
+    /// At most this many operands.
+    pub(crate) most: Option<usize>,
     pub(crate) effect: String,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<String>,
@@ -475,6 +570,10 @@ pub(crate) enum Scope {
     Sql,
     Code,
     Message,
+    /// What a tool's description owns up to, whatever its name says.
+    Description,
+    /// The same, for tools whose names say that they act.
+    DescribedAct,
     /// Words that make an unreadable shell text dangerous.
     Shell,
 }
@@ -495,119 +594,4 @@ pub(crate) struct Pattern {
     pub(crate) matches: Vec<String>,
     #[serde(default, rename = "not_match")]
     pub(crate) differs: Vec<String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Crisis {
-    pub(crate) id: String,
-    pub(crate) reason: String,
-    /// What every language must have words for; absent where a language has more.
-    pub(crate) slot: Option<Slot>,
-    pub(crate) kind: String,
-    pub(crate) tier: Tier,
-    pub(crate) severity: u8,
-    /// Literals one of which is in every match; the beginnings of the pattern when absent.
-    #[serde(default)]
-    pub(crate) stems: Vec<String>,
-    /// The pattern, or its alternatives. Those that begin with a Latin letter begin at a word.
-    #[serde(default)]
-    pub(crate) re: String,
-    #[serde(default)]
-    pub(crate) phrases: Vec<String>,
-    #[serde(default, rename = "match")]
-    pub(crate) matches: Vec<String>,
-    #[serde(default, rename = "not_match")]
-    pub(crate) differs: Vec<String>,
-}
-
-/// What people say in every language when a life is at stake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Slot {
-    Wish,
-    NotLive,
-    EndLife,
-    Method,
-    SelfInjury,
-    Means,
-    Burden,
-    Goodbye,
-    NoWake,
-    ThirdParty,
-    Helper,
-    Medical,
-    Abuse,
-    Threat,
-    Overdose,
-}
-
-impl Slot {
-    pub(crate) const ALL: [Self; 15] = [
-        Self::Wish,
-        Self::NotLive,
-        Self::EndLife,
-        Self::Method,
-        Self::SelfInjury,
-        Self::Means,
-        Self::Burden,
-        Self::Goodbye,
-        Self::NoWake,
-        Self::ThirdParty,
-        Self::Helper,
-        Self::Medical,
-        Self::Abuse,
-        Self::Threat,
-        Self::Overdose,
-    ];
-}
-
-/// How much one signal weighs: alone, with one partner, with more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub(crate) enum Tier {
-    C,
-    B,
-    A,
-}
-
-/// Wording that takes one rule's match back, where it overlaps it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Calm {
-    pub(crate) id: String,
-    pub(crate) reason: String,
-    /// Ids of the rules it may take back.
-    pub(crate) calms: Vec<String>,
-    pub(crate) covers: Covers,
-    pub(crate) re: String,
-    #[serde(default, rename = "match")]
-    pub(crate) matches: Vec<String>,
-    #[serde(default, rename = "not_match")]
-    pub(crate) differs: Vec<String>,
-}
-
-/// When a calming wording takes a match back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Covers {
-    /// A figure of speech: it holds the whole match, which then says something else.
-    Figure,
-    /// The matter is a thing, a book or the news: never when the match speaks in the first or second person.
-    Matter,
-}
-
-/// How text is folded before crisis rules see it.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Fold {
-    /// Whole words replaced by another wording (`kms` is not here: see the rules).
-    pub(crate) words: BTreeMap<String, String>,
-    /// Words worth recovering from masked, doubled or misspelt forms.
-    pub(crate) keys: Vec<String>,
-    /// Words that only look like a misspelt key.
-    pub(crate) spared: Vec<String>,
-    /// Words of the first and second person.
-    pub(crate) persons: Vec<String>,
-    /// Words for people close by, whom a report may be about.
-    pub(crate) relations: Vec<String>,
 }

@@ -188,17 +188,19 @@ fn expression(pack: &str, id: &str, re: &str) -> Result<Regex, RuleError> {
 }
 
 impl Signal {
-    pub(super) const ALL: [Self; 45] = [
+    pub(super) const ALL: [Self; 51] = [
         Self::ToolUnknown,
         Self::ToolNameOnly,
         Self::ToolNameAndDescription,
         Self::ToolSourcesDisagree,
         Self::ToolDefinitionChanged,
         Self::ToolArgumentMissing,
-        Self::ToolTakesOrders,
-        Self::ToolWritesArgument,
         Self::AttachedFile,
+        Self::RecipientsMany,
+        Self::RecipientUnknown,
+        Self::AmountLarge,
         Self::HintDestructive,
+        Self::HintOverwrites,
         Self::HintWrites,
         Self::HintTrustedRead,
         Self::Resource,
@@ -216,6 +218,7 @@ impl Signal {
         Self::ShellTooLarge,
         Self::ShellDynamicWord,
         Self::ShellDynamicCommand,
+        Self::ShellDisguised,
         Self::ShellUnknownProgram,
         Self::ShellQuiet,
         Self::ShellRemoteCode,
@@ -230,9 +233,12 @@ impl Signal {
         Self::ShellDeletesScratch,
         Self::ShellRightsMany,
         Self::ShellPrivileged,
+        Self::ShellPrivilegedUnknown,
         Self::ShellSelfCall,
         Self::CodeOpaque,
         Self::SqlOpaque,
+        Self::SqlEveryRow,
         Self::CrisisLatched,
+        Self::CrisisModel,
     ];
 }

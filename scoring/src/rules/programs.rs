@@ -25,8 +25,10 @@ pub(crate) struct Spec {
     pub(crate) operands: Operands,
     pub(crate) code: Vec<String>,
     pub(crate) language: Option<Language>,
+    pub(crate) loads: Vec<String>,
     pub(crate) gives: Option<Gives>,
     pub(crate) sends: bool,
+    pub(crate) installs: bool,
     pub(crate) subs: Vec<Sub>,
 }
 
@@ -87,8 +89,10 @@ impl Programs {
                     operands: program.operands,
                     code: program.code.clone(),
                     language: program.language,
+                    loads: program.loads.clone(),
                     gives: program.gives,
                     sends: program.sends,
+                    installs: program.installs,
                     subs: subs.collect::<Result<_, RuleError>>()?,
                 });
                 for name in &program.names {
@@ -117,6 +121,24 @@ impl Programs {
         self.specs.contains_key(name)
             || self.wrappers.contains_key(name)
             || self.globbed.iter().any(|(pattern, _)| glob::matches(pattern, name))
+    }
+
+    /// Whether a wildcard could stand for a program some pack describes. A class is taken for any one letter.
+    pub(crate) fn any_like(&self, pattern: &str) -> bool {
+        let mut plain = String::new();
+        let mut inside = false;
+        for letter in pattern.chars() {
+            match letter {
+                '[' if !inside => {
+                    inside = true;
+                    plain.push('?');
+                }
+                ']' if inside => inside = false,
+                _ if inside => {}
+                letter => plain.push(letter),
+            }
+        }
+        plain != "*" && self.specs.keys().chain(self.wrappers.keys()).any(|name| glob::matches(&plain, name))
     }
 
     /// Every description of the program called `name`.
@@ -151,6 +173,7 @@ impl Sub {
             wanted.iter().any(|option| words.iter().any(|word| option_in(option, word)))
         };
         path && operands.len() >= self.spec.operands
+            && self.spec.most.is_none_or(|most| operands.len() <= most)
             && (self.spec.any.is_empty() || present(&self.spec.any))
             && (self.spec.also.is_empty() || present(&self.spec.also))
             && !present(&self.spec.none)

@@ -1,9 +1,7 @@
 //! One level of the encodings a text survives on its way through tools.
 
-use super::Disguises;
-
 /// What the text says once decoded, for each encoding it shows.
-pub(super) fn readings(text: &str, disguises: &Disguises) -> Vec<String> {
+pub(super) fn readings(text: &str, turned: bool, backward: bool) -> Vec<String> {
     let mut texts = Vec::new();
     let bytes = text.as_bytes();
     let has = |needle: u8| bytes.contains(&needle);
@@ -13,7 +11,7 @@ pub(super) fn readings(text: &str, disguises: &Disguises) -> Vec<String> {
     if has(b'&') && has(b';') {
         texts.push(entities(text));
     }
-    if text.contains("\\u") || text.contains("\\x") {
+    if has(b'\\') && (text.contains("\\u") || text.contains("\\x")) {
         texts.push(escapes(text));
     }
     if has(b'<') && has(b'>') {
@@ -29,26 +27,18 @@ pub(super) fn readings(text: &str, disguises: &Disguises) -> Vec<String> {
             texts.push(text.chars().rev().collect());
         }
     }
-    if has(b'-') || text.contains('\u{ad}') {
-        texts.push(text.replace(['-', '\u{ad}'], ""));
-    }
-    if disguises.is_rotated(text) {
+    if turned {
         texts.push(text.chars().map(rotated).collect());
     }
-    if disguises.is_reversed(text) {
+    if backward {
         texts.push(text.chars().rev().collect());
         texts.push(text.split(' ').map(reversed).collect::<Vec<_>>().join(" "));
     }
-    texts.extend(
-        text.split(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | ':' | ','))
-            .filter(|word| word.len() >= 12)
-            .filter_map(base64),
-    );
-    texts.extend(
-        text.split(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | ':' | ','))
-            .filter(|word| word.len() >= 16 && word.len().is_multiple_of(2))
-            .filter_map(hex),
-    );
+    let is_gap = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b':' | b',');
+    for word in bytes.split(is_gap).filter(|word| word.len() >= 12) {
+        texts.extend(base64(word));
+        texts.extend(hex(word));
+    }
     texts
 }
 
@@ -158,11 +148,12 @@ fn without_tags(text: &str) -> String {
     shown
 }
 
-fn base64(word: &str) -> Option<String> {
+fn base64(word: &[u8]) -> Option<String> {
     let mut bits = 0u32;
     let mut count = 0;
     let mut bytes = Vec::with_capacity(word.len());
-    for letter in word.trim_end_matches('=').bytes() {
+    let padding = word.iter().rev().take_while(|byte| **byte == b'=').count();
+    for &letter in word.get(..word.len() - padding)? {
         let value = match letter {
             b'A'..=b'Z' => letter - b'A',
             b'a'..=b'z' => letter - b'a' + 26,
@@ -181,11 +172,11 @@ fn base64(word: &str) -> Option<String> {
     wording(bytes)
 }
 
-fn hex(word: &str) -> Option<String> {
-    if !word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+fn hex(word: &[u8]) -> Option<String> {
+    if word.len() < 16 || !word.len().is_multiple_of(2) || !word.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
-    let pairs = word.as_bytes().chunks_exact(2);
+    let pairs = word.chunks_exact(2);
     let bytes = pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
     wording(bytes.collect::<Option<Vec<u8>>>()?)
 }

@@ -1,6 +1,9 @@
 //! Words behind masks: letters swapped for signs, drawn out, glued, split, misspelt, turned round.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use aho_corasick::AhoCorasick;
 
 use super::decode::{reversed, rotated};
 
@@ -8,6 +11,8 @@ use super::decode::{reversed, rotated};
 const GLUED: usize = 120;
 /// Shortest glued run worth it.
 const WORTH: usize = 8;
+/// Bytes around a disguised word that are read with it.
+const AROUND: usize = 200;
 
 /// Words the packs know.
 #[derive(Debug, Clone, Default)]
@@ -18,99 +23,262 @@ pub(crate) struct Vocabulary {
     pub(crate) keys: Vec<String>,
     /// Words that only look like a misspelt key.
     pub(crate) spared: HashSet<String>,
-    /// Other words of the packs, known as they are written.
+    /// Other words, known as they are written.
     pub(crate) known: HashSet<String>,
+    /// Parts of words without which a glued run is not worth taking apart.
+    pub(crate) hearts: Vec<String>,
 }
 
 /// Every disguise of every key, worked out once.
 #[derive(Debug)]
 pub(crate) struct Disguises {
-    known: HashSet<String>,
+    words: Words<Word>,
     longest: usize,
-    restored: HashMap<String, String>,
-    squeezed: HashMap<String, String>,
-    rotated: HashSet<String>,
-    reversed: HashSet<String>,
+    squeezed: Words<String>,
     masked: Vec<String>,
     spared: HashSet<String>,
+    /// What a glued run must hold to be worth taking apart.
+    hearts: Option<AhoCorasick>,
+}
+
+type Words<T> = HashMap<String, T, BuildHasherDefault<Fnv>>;
+
+/// The tables are ours and the texts short: a fast hash, where one that hides its key would cost more than all else.
+#[derive(Debug, Clone, Copy)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 29
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+/// What is known of a written word.
+#[derive(Debug, Default)]
+struct Word {
+    known: bool,
+    /// What it stands for.
+    means: Option<String>,
+    /// A key rotated, or reversed.
+    rotated: bool,
+    reversed: bool,
+    /// What it lacks to be a key.
+    lacks: Vec<String>,
+}
+
+/// A text without its disguises.
+#[derive(Debug, Default)]
+pub(super) struct Undone {
+    /// As far as they and what is around them matter; `None` when it reads as its fold does.
+    pub(super) view: Option<String>,
+    /// Two words of the packs, or a long one, are rotated, or reversed: no accident.
+    pub(super) rotated: bool,
+    pub(super) reversed: bool,
 }
 
 impl Disguises {
     pub(crate) fn of(vocabulary: &Vocabulary) -> Self {
-        let mut known = vocabulary.known.clone();
-        known.extend(vocabulary.keys.iter().cloned());
-        let mut restored = HashMap::new();
-        let mut squeezed = HashMap::new();
-        for key in &vocabulary.keys {
+        let keys = &vocabulary.keys;
+        let mut words: Words<Word> = Words::default();
+        let mut squeezed = Words::default();
+        for word in keys.iter().chain(&vocabulary.known) {
+            words.entry(word.clone()).or_default().known = true;
+        }
+        let is_known = |words: &Words<Word>, word: &str| words.get(word).is_some_and(|word| word.known);
+        for key in keys {
             for spelling in misspellings(key) {
-                if !known.contains(&spelling) && !vocabulary.spared.contains(&spelling) {
-                    restored.entry(spelling).or_insert_with(|| key.clone());
+                if !is_known(&words, &spelling) && !vocabulary.spared.contains(&spelling) {
+                    words.entry(spelling).or_default().means.get_or_insert_with(|| key.clone());
                 }
             }
             squeezed.entry(squeeze(key)).or_insert_with(|| key.clone());
+            let (forth, back) = (key.chars().map(rotated).collect::<String>(), reversed(key));
+            if key.len() >= 3 && !is_known(&words, &forth) {
+                words.entry(forth).or_default().rotated = true;
+            }
+            if key.len() >= 3 && !is_known(&words, &back) {
+                words.entry(back).or_default().reversed = true;
+            }
+            for cut in 1..key.len() {
+                if let Some((first, rest)) = key.split_at_checked(cut).filter(|_| key.len() >= 4) {
+                    words.entry(first.to_owned()).or_default().lacks.push(rest.to_owned());
+                }
+            }
         }
-        restored.extend(vocabulary.words.clone());
-        let turned = |turn: &dyn Fn(&str) -> String| {
-            let long = vocabulary.keys.iter().filter(|key| key.len() >= 3);
-            long.map(|key| turn(key)).filter(|word| !known.contains(word)).collect::<HashSet<_>>()
-        };
+        for (word, means) in &vocabulary.words {
+            words.entry(word.clone()).or_default().means = Some(means.clone());
+        }
         Self {
-            rotated: turned(&|key| key.chars().map(rotated).collect()),
-            reversed: turned(&reversed),
-            longest: known.iter().map(String::len).max().unwrap_or_default(),
-            masked: vocabulary.keys.iter().filter(|key| key.len() >= 3).cloned().collect(),
+            longest: keys.iter().chain(&vocabulary.known).map(String::len).max().unwrap_or_default(),
+            masked: keys.iter().filter(|key| key.len() >= 3).cloned().collect(),
             spared: vocabulary.spared.clone(),
-            known,
-            restored,
+            hearts: AhoCorasick::new(&vocabulary.hearts).ok(),
+            words,
             squeezed,
         }
     }
 
-    pub(super) fn is_rotated(&self, text: &str) -> bool {
-        several(text, &self.rotated)
+    fn knows(&self, word: &str) -> bool {
+        self.words.get(word).is_some_and(|word| word.known)
     }
 
-    pub(super) fn is_reversed(&self, text: &str) -> bool {
-        several(text, &self.reversed)
+    /// Whether the text holds any part of a word that matters: most do not, and need no further reading.
+    pub(super) fn touches(&self, text: &str) -> bool {
+        self.hearts.as_ref().is_some_and(|hearts| hearts.is_match(text))
     }
 
-    /// The text with its disguised words restored; `None` when it reads as its fold does.
-    pub(super) fn undone(&self, text: &str, folded: &str) -> Option<String> {
-        let mut whole = String::with_capacity(text.len());
+    /// Reads the text word by word.
+    pub(super) fn undone(&self, text: &str) -> Undone {
+        let mut whole = String::with_capacity(text.len() + 16);
+        // Where in `whole` something reads otherwise.
+        let mut turns: Vec<usize> = Vec::new();
         let mut run = String::new();
         let mut lower = String::new();
         let mut found: Vec<String> = Vec::new();
-        for raw in text.split_whitespace() {
-            let spoken = raw.chars().any(|letter| letter.is_alphanumeric());
-            if !spoken && !matches!(raw, "!" | "|" | "@" | "$") {
+        let (mut forth, mut back) = (0, 0);
+        let mut lacking: &[String] = &[];
+        let mut split = false;
+        for raw in text.split_ascii_whitespace() {
+            let (bare, ends) = bare(raw);
+            if bare.len() > 1 && is_word(bare) {
+                self.end(&mut run, &mut found, &mut whole, &mut turns);
+                let word = lowered(bare, &mut lower);
+                let known = self.words.get(word);
+                if let Some(known) = known {
+                    let weight = if word.len() >= 6 { 2 } else { 1 };
+                    forth += if known.rotated { weight } else { 0 };
+                    back += if known.reversed { weight } else { 0 };
+                }
+                split |= lacking.iter().any(|lack| lack.starts_with(word));
+                lacking = known.map(|known| known.lacks.as_slice()).unwrap_or_default();
+                let start = whole.len();
+                if self.push(word, known, &mut whole) {
+                    turns.push(start);
+                }
+                if ends {
+                    whole.push('.');
+                }
                 continue;
             }
             if let Some(letter) = single(raw) {
+                // What a word lacks may be one letter; what one letter lacks is looked for once it stands apart.
+                split |= lacking.iter().any(|lack| lack.starts_with(letter));
                 run.extend(letter.to_lowercase());
+                lower.clear();
+                lower.extend(letter.to_lowercase());
+                lacking = self.words.get(&lower).map(|known| known.lacks.as_slice()).unwrap_or_default();
                 continue;
             }
-            self.letters(&mut run, &mut found);
+            let spoken = raw.chars().any(|letter| letter.is_alphanumeric());
+            if !spoken && !matches!(raw, "!" | "|" | "@" | "$") {
+                if !raw.is_ascii() {
+                    // A picture between words parts them in no way a reader minds.
+                    turns.push(whole.len());
+                }
+                continue;
+            }
+            self.end(&mut run, &mut found, &mut whole, &mut turns);
             lower.clear();
             let word = raw.chars().filter(|letter| *letter != '\'');
             lower.extend(word.map(|letter| letter.to_ascii_lowercase()));
             self.word(raw, &lower, &mut found);
+            let as_written = matches!(found.as_slice(), [word]
+                if lower.starts_with(word.as_str()) && lower.len() < word.len() + 3);
+            if !as_written {
+                turns.push(whole.len());
+            }
+            if let [word] = found.as_slice() {
+                split |= lacking.iter().any(|lack| lack.starts_with(word.as_str()));
+                lacking = self.words.get(word).map(|known| known.lacks.as_slice()).unwrap_or_default();
+            }
             add(&mut whole, &mut found);
-            if raw.len() > 2 && raw.ends_with(['.', '!', '?', ';']) {
+            if ends {
                 whole.push('.');
             }
         }
-        self.letters(&mut run, &mut found);
-        add(&mut whole, &mut found);
-        let whole = self.rejoined(&whole).unwrap_or(whole);
+        self.end(&mut run, &mut found, &mut whole, &mut turns);
         let gap = |letter: char| letter == ' ' || letter == '.';
-        let words = |text: &'_ str| text.split(gap).filter(|word| !word.is_empty()).count();
-        // A word a line is one sentence.
-        let ladder = text.contains('\n') && words(&whole) < 3 * text.lines().count();
-        let same = whole
-            .split(gap)
-            .filter(|word| !word.is_empty())
-            .eq(folded.split(gap).filter(|word| !word.is_empty()));
-        (!same || ladder).then_some(whole)
+        let ladder = || {
+            // A word a line is one sentence.
+            text.contains('\n')
+                && whole.split(gap).filter(|word| !word.is_empty()).count() < 3 * text.lines().count()
+        };
+        let view = match split.then(|| self.rejoined(&whole)).flatten() {
+            Some(joined) => Some(joined),
+            None if ladder() => Some(whole),
+            None => self.around(&whole, &turns),
+        };
+        Undone { view, rotated: forth >= 2, reversed: back >= 2 }
+    }
+
+    /// The letters that stood apart are over.
+    fn end(&self, run: &mut String, found: &mut Vec<String>, whole: &mut String, turns: &mut Vec<usize>) {
+        if !run.is_empty() {
+            if run.len() > 2 {
+                turns.push(whole.len());
+            }
+            self.letters(run, found);
+            add(whole, found);
+        }
+    }
+
+    /// What is around the places that read otherwise, where it matters.
+    fn around(&self, whole: &str, turns: &[usize]) -> Option<String> {
+        let mut view = String::new();
+        let mut turns = turns.iter().peekable();
+        while let Some(first) = turns.next() {
+            let from = whole.floor_char_boundary(first.saturating_sub(AROUND));
+            let mut to = first + AROUND;
+            while let Some(next) = turns.next_if(|next| **next < to + AROUND) {
+                to = next + AROUND;
+            }
+            let part = whole.get(from..whole.ceil_char_boundary(to.min(whole.len()))).unwrap_or_default();
+            if self.touches(part) {
+                if !view.is_empty() {
+                    view.push('.');
+                }
+                view.push_str(part);
+            }
+        }
+        (!view.is_empty()).then_some(view)
+    }
+
+    /// A bare word of small letters, as what it is. Says whether that is something else.
+    fn push(&self, word: &str, known: Option<&Word>, whole: &mut String) -> bool {
+        match self.read(word, known) {
+            Some(known) => {
+                push(whole, known);
+                known != word
+            }
+            None => match self.taken_apart(word) {
+                Some(parts) => {
+                    parts.iter().for_each(|part| push(whole, part));
+                    true
+                }
+                None => {
+                    push(whole, word);
+                    false
+                }
+            },
+        }
+    }
+
+    fn taken_apart(&self, word: &str) -> Option<Vec<String>> {
+        let worth = (WORTH..=GLUED).contains(&word.len())
+            && self.hearts.as_ref().is_some_and(|hearts| hearts.is_match(word));
+        if worth { self.apart(word) } else { None }
     }
 
     /// Letters apart (`k i l l`) come together, then fall apart into words.
@@ -120,7 +288,8 @@ impl Disguises {
             return self.run(&letters, found);
         }
         for letter in letters.chars().map(String::from) {
-            found.push(self.restored.get(&letter).cloned().unwrap_or(letter));
+            let means = self.words.get(&letter).and_then(|known| known.means.clone());
+            found.push(means.unwrap_or(letter));
         }
     }
 
@@ -131,7 +300,7 @@ impl Disguises {
                 let camel = camel(raw);
                 if camel.len() > 1 && camel.iter().all(|part| part.len() < 14) {
                     return found
-                        .extend(camel.iter().map(|part| self.plain(part).unwrap_or_else(|| part.clone())));
+                        .extend(camel.iter().map(|part| self.plain(part).unwrap_or(part).to_owned()));
                 }
             }
             return self.glued(lower, found);
@@ -158,6 +327,12 @@ impl Disguises {
         if parts.len() > 1 && parts.iter().all(|part| part.len() == 1) {
             return self.run(&parts.concat(), found);
         }
+        if parts.len() > 1 && trimmed.len() <= 24 {
+            // `sui-cide`: a hyphen that parts no words.
+            if let Some(word) = self.plain(&parts.concat()) {
+                return found.push(word.to_owned());
+            }
+        }
         for part in &parts {
             match self.unleeted(part) {
                 Some(word) => found.push(word),
@@ -179,25 +354,31 @@ impl Disguises {
     /// A bare lower-case word: known, restored, or taken apart.
     fn glued(&self, word: &str, found: &mut Vec<String>) {
         match self.plain(word) {
-            Some(known) => found.push(known),
-            None => match (WORTH..=GLUED).contains(&word.len()).then(|| self.apart(word)).flatten() {
+            Some(known) => found.push(known.to_owned()),
+            None => match self.taken_apart(word) {
                 Some(parts) => found.extend(parts),
                 None => found.push(word.to_owned()),
             },
         }
     }
 
-    fn plain(&self, word: &str) -> Option<String> {
+    fn plain<'w>(&'w self, word: &'w str) -> Option<&'w str> {
+        self.read(word, self.words.get(word))
+    }
+
+    fn read<'w>(&'w self, word: &'w str, known: Option<&'w Word>) -> Option<&'w str> {
         // A short form may be a word in its own right ("u", "ur"), so it is asked first.
-        if let Some(word) = self.restored.get(word) {
-            return Some(word.clone());
+        if let Some(means) = known.and_then(|known| known.means.as_deref()) {
+            return Some(means);
         }
-        if self.known.contains(word) {
-            return Some(word.to_owned());
+        if known.is_some_and(|known| known.known) {
+            return Some(word);
         }
-        let drawn =
-            !self.spared.contains(word) && word.bytes().zip(word.bytes().skip(1)).any(|(a, b)| a == b);
-        drawn.then(|| squeeze(word)).and_then(|word| self.squeezed.get(&word).cloned())
+        let drawn = word.bytes().zip(word.bytes().skip(1)).any(|(a, b)| a == b);
+        if !drawn || self.spared.contains(word) {
+            return None;
+        }
+        self.squeezed.get(&squeeze(word)).map(String::as_str)
     }
 
     fn unmasked(&self, word: &str) -> Option<String> {
@@ -225,8 +406,8 @@ impl Disguises {
         }
         let spelt = |one| word.chars().map(|letter| spell(letter, one)).collect::<Option<String>>();
         let readings = [spelt('i')?, spelt('l')?];
-        let sure = readings.iter().find(|word| self.known.contains(*word)).cloned();
-        sure.or_else(|| readings.iter().find_map(|word| self.plain(word)))
+        let sure = readings.iter().find(|word| self.knows(word)).cloned();
+        sure.or_else(|| readings.iter().find_map(|word| self.plain(word).map(str::to_owned)))
     }
 
     /// The word as a run of known words, when at most a few letters are left over.
@@ -241,7 +422,7 @@ impl Disguises {
             let mut here = (covered, words + 1, end - 1);
             for start in end.saturating_sub(self.longest)..end {
                 let part = word.get(start..end)?;
-                if (part.len() > 1 || part == "i" || part == "a") && self.known.contains(part) {
+                if (part.len() > 1 || part == "i" || part == "a") && self.knows(part) {
                     let (before, count, _) = best.get(start).copied()?;
                     if (before + part.len(), std::cmp::Reverse(count + 1))
                         > (here.0, std::cmp::Reverse(here.1))
@@ -269,63 +450,86 @@ impl Disguises {
 
     /// Words broken by a space that is none (`sui cide`), put together again.
     fn rejoined(&self, text: &str) -> Option<String> {
-        let words: Vec<&str> = text.split(' ').collect();
-        let mut whole = String::with_capacity(text.len());
-        let mut changed = false;
-        let mut rest = words.as_slice();
-        let mut joined = String::new();
-        while let [first, tail @ ..] = rest {
-            let mut used = 0;
-            if !first.is_empty() && first.len() <= 8 && !first.ends_with('.') {
-                joined.clear();
-                joined.push_str(first);
-                for (index, next) in tail.iter().take(2).enumerate() {
-                    joined.push_str(next.trim_end_matches('.'));
-                    let split =
-                        !(self.known.contains(*first) && self.known.contains(*next)) || joined.len() > 7;
-                    if joined.len() >= 4 && joined.len() <= 12 && split && self.known.contains(&joined) {
-                        used = index + 1;
-                        break;
+        let mut whole: Option<String> = None;
+        let mut words = text.split(' ').peekable();
+        let mut done = 0;
+        while let Some(first) = words.next() {
+            let start = done;
+            done += first.len() + 1;
+            let mut ahead = words.clone();
+            let joined = self.words.get(first).and_then(|known| {
+                let second = ahead.next()?;
+                let third = ahead.next();
+                let fits = |rest: &&String| {
+                    let whole_word = first.len() + rest.len();
+                    let loose = !(known.known && self.knows(second)) || whole_word > 7;
+                    if !loose {
+                        return false;
+                    }
+                    let second = second.trim_end_matches('.');
+                    rest.as_str() == second
+                        || rest.strip_prefix(second).is_some_and(|rest| {
+                            third.is_some_and(|third| rest == third.trim_end_matches('.'))
+                        })
+                };
+                let rest = known.lacks.iter().find(fits)?;
+                let used = if rest.as_str() == second.trim_end_matches('.') { 1 } else { 2 };
+                Some((format!("{first}{rest}"), used))
+            });
+            match joined {
+                Some((joined, used)) => {
+                    let so_far = whole
+                        .get_or_insert_with(|| text.get(..start).unwrap_or_default().trim_end().to_owned());
+                    push(so_far, &joined);
+                    for skipped in words.by_ref().take(used) {
+                        done += skipped.len() + 1;
+                    }
+                }
+                None => {
+                    if let Some(so_far) = &mut whole {
+                        push(so_far, first);
                     }
                 }
             }
-            if !whole.is_empty() {
-                whole.push(' ');
-            }
-            if used > 0 {
-                changed = true;
-                whole.push_str(&joined);
-                rest = tail.get(used..).unwrap_or_default();
-            } else {
-                whole.push_str(first);
-                rest = tail;
-            }
         }
-        changed.then_some(whole)
+        whole
     }
 }
 
 fn add(whole: &mut String, found: &mut Vec<String>) {
     for word in found.drain(..) {
-        if !whole.is_empty() {
-            whole.push(' ');
-        }
-        whole.push_str(&word);
+        push(whole, &word);
     }
 }
 
-/// Two words of the list, or one long one: no accident.
-fn several(text: &str, list: &HashSet<String>) -> bool {
-    let mut seen = 0;
-    let mut lower = String::new();
-    for word in text.split(|letter: char| !letter.is_ascii_alphabetic()).filter(|word| word.len() >= 3) {
-        lower.clear();
-        lower.extend(word.chars().map(|letter| letter.to_ascii_lowercase()));
-        if list.contains(&lower) {
-            seen += if lower.len() >= 6 { 2 } else { 1 };
-        }
+fn push(whole: &mut String, word: &str) {
+    if !whole.is_empty() {
+        whole.push(' ');
     }
-    seen >= 2
+    whole.push_str(word);
+}
+
+/// The word without the signs after it, and whether they end a sentence.
+fn bare(raw: &str) -> (&str, bool) {
+    let is_sign = |byte: &u8| matches!(byte, b',' | b'.' | b'!' | b'?' | b';' | b':' | b')' | b'"');
+    let end = raw.bytes().rposition(|byte| !is_sign(&byte)).map_or(0, |last| last + 1);
+    let ends = raw.len() > 2 && raw.ends_with(['.', '!', '?', ';']);
+    (raw.get(..end).unwrap_or(raw), ends)
+}
+
+/// Small letters only, but for the first.
+fn is_word(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic()) && bytes.all(|byte| byte.is_ascii_lowercase())
+}
+
+fn lowered<'w>(word: &'w str, lower: &'w mut String) -> &'w str {
+    if word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return word;
+    }
+    lower.clear();
+    lower.extend(word.chars().map(|letter| letter.to_ascii_lowercase()));
+    lower
 }
 
 fn spell(letter: char, one: char) -> Option<char> {
@@ -450,6 +654,7 @@ mod tests {
         ];
         Disguises::of(&Vocabulary {
             words: HashMap::from([("2".to_owned(), "to".to_owned())]),
+            hearts: vec!["die".to_owned()],
             keys: keys.map(str::to_owned).to_vec(),
             ..Vocabulary::default()
         })

@@ -8,15 +8,18 @@ use unicode_security::confusable_detection::skeleton;
 
 mod decode;
 mod disguise;
+mod letters;
 
 pub(crate) use disguise::{Disguises, Vocabulary};
+pub(crate) use letters::fold_pattern;
+use letters::{Base, base, is_dropped};
 
 /// Further views are for messages, not for documents: of a longer text only head and tail are seen through.
 const VIEWED: usize = 8 << 10;
 
 /// Lower case, no marks, no invisible letters, apostrophes dropped, sentence ends as `.`, every other sign as
 /// one space. Words that mix scripts read as the Latin they pass for; words of one script stay what they are.
-pub(crate) fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> String {
     let mut folded = Folded::with_capacity(text.len());
     if text.is_ascii() {
         for byte in text.bytes() {
@@ -42,19 +45,6 @@ pub(crate) fn source(text: &str, at: usize) -> usize {
     text.len()
 }
 
-/// A pattern of a pack as the texts it will meet are folded: case, spaces and other signs untouched.
-pub(crate) fn fold_pattern(pattern: &str) -> String {
-    let mut folded = String::with_capacity(pattern.len());
-    let apostrophe = |letter: &char| matches!(letter, '\'' | '\u{2019}');
-    for letter in pattern.nfkc().filter(|letter| !is_dropped(*letter) && !apostrophe(letter)) {
-        match base(letter) {
-            Base::Letter(letter) => folded.push(letter),
-            Base::Pair(pair) => folded.push_str(pair),
-        }
-    }
-    folded
-}
-
 /// Further readings of the text, none for plain prose. `folded` is its [`fold`].
 pub(crate) fn views(text: &str, folded: &str, disguises: &Disguises) -> Vec<String> {
     let mut views: Vec<String> = Vec::new();
@@ -66,16 +56,20 @@ pub(crate) fn views(text: &str, folded: &str, disguises: &Disguises) -> Vec<Stri
                 views.push(view);
             }
         };
-        if base.chars().any(|letter| matches!(letter, '\u{370}'..='\u{52f}')) {
+        if !base.is_ascii() && base.chars().any(|letter| matches!(letter, '\u{370}'..='\u{52f}')) {
             let alike: String = base.chars().map(|letter| lookalike(letter).unwrap_or(letter)).collect();
-            disguises.undone(&alike, &alike).map(&mut push);
+            disguises.undone(&alike).view.map(&mut push);
             push(alike);
         }
-        disguises.undone(&plain(part), &base).map(&mut push);
-        for source in decode::readings(part, disguises) {
+        let undone = disguises.undone(&plain(part));
+        let sources = decode::readings(part, undone.rotated, undone.reversed);
+        undone.view.map(&mut push);
+        for source in sources {
             let base = fold(&source);
-            disguises.undone(&plain(&source), &base).map(&mut push);
-            push(base);
+            disguises.undone(&plain(&source)).view.map(&mut push);
+            if !base.is_ascii() || disguises.touches(&base) {
+                push(base);
+            }
         }
     }
     views
@@ -194,80 +188,6 @@ impl Folded {
 /// Marks inside Indic words are letters to their readers; a few pictures are words to a crisis line.
 fn is_kept_sign(letter: char) -> bool {
     matches!(letter, '\u{900}'..='\u{dff}' | '\u{e00}'..='\u{eff}' | '💊' | '🔫' | '🔪')
-}
-
-/// Invisible letters, and marks over Latin, Greek, Cyrillic and Arabic ones.
-fn is_dropped(letter: char) -> bool {
-    matches!(u32::from(letter),
-        0xAD | 0x300..=0x36F | 0x483..=0x489 | 0x61C | 0x640 | 0x64B..=0x65F | 0x670 | 0x93C | 0x180E
-        | 0x1AB0..=0x1AFF | 0x1DC0..=0x1DFF | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x206F
-        | 0x20D0..=0x20FF | 0xFE00..=0xFE0F | 0xFE20..=0xFE2F | 0xFEFF | 0xE0000..=0xE0FFF)
-}
-
-enum Base {
-    Letter(char),
-    Pair(&'static str),
-}
-
-/// The letter without its mark, where marks are spelling and not sound.
-fn base(letter: char) -> Base {
-    Base::Letter(match letter {
-        '\0'..='\u{7f}' => letter,
-        'ß' => return Base::Pair("ss"),
-        'æ' => return Base::Pair("ae"),
-        'œ' => return Base::Pair("oe"),
-        'ø' => 'o',
-        'đ' => 'd',
-        'ł' => 'l',
-        'ı' => 'i',
-        'أ' | 'إ' | 'آ' | 'ٱ' => 'ا',
-        'ى' => 'ي',
-        'ة' => 'ه',
-        'ؤ' => 'و',
-        'ئ' => 'ي',
-        'ँ' => 'ं',
-        '\u{1d00}'..='\u{1d22}' | '\u{250}'..='\u{2af}' | 'ꜰ' | 'ꜱ' => small_capital(letter),
-        '\u{c0}'..='\u{24f}' | '\u{370}'..='\u{52f}' | '\u{1e00}'..='\u{1fff}' => {
-            let mut first = letter;
-            unicode_normalization::char::decompose_canonical(letter, |part| {
-                if !is_dropped(part) {
-                    first = part;
-                }
-            });
-            first
-        }
-        other => other,
-    })
-}
-
-fn small_capital(letter: char) -> char {
-    match letter {
-        'ᴀ' => 'a',
-        'ʙ' => 'b',
-        'ᴄ' => 'c',
-        'ᴅ' => 'd',
-        'ᴇ' => 'e',
-        'ꜰ' => 'f',
-        'ɢ' => 'g',
-        'ʜ' => 'h',
-        'ɪ' => 'i',
-        'ᴊ' => 'j',
-        'ᴋ' => 'k',
-        'ʟ' => 'l',
-        'ᴍ' => 'm',
-        'ɴ' => 'n',
-        'ᴏ' => 'o',
-        'ᴘ' => 'p',
-        'ʀ' => 'r',
-        'ꜱ' => 's',
-        'ᴛ' => 't',
-        'ᴜ' => 'u',
-        'ᴠ' => 'v',
-        'ᴡ' => 'w',
-        'ʏ' => 'y',
-        'ᴢ' => 'z',
-        other => other,
-    }
 }
 
 /// Words that mix Latin with letters that pass for it, as Latin.

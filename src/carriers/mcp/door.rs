@@ -19,7 +19,6 @@ use super::members::{Members, around};
 use super::receive::{ReceiveError, Received, receive};
 use super::request_state::{Leg, States};
 use super::tasks::Tasks;
-use crate::call::Origin;
 use crate::config::Denial;
 use crate::firewall::session::{Client, Session, UnderWay};
 use crate::firewall::{Admission, Firewall, Permit, Refusal, now};
@@ -83,20 +82,18 @@ impl Door {
     pub async fn take<L: Line>(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        origin: Origin,
         call: CallFrame,
         under_way: &mut Option<UnderWay>,
         manners: Manners,
         line: &mut L,
     ) -> End {
         let (kind, id) = (call.kind, call.id.clone());
-        let received =
-            receive(&self.firewall, origin.clone(), call, self.frame_limit, manners.forward_warrant)
-                .and_then(|received| self.resume(received));
+        let received = receive(&self.firewall, session, call, self.frame_limit, manners.forward_warrant)
+            .and_then(|received| self.resume(received));
         let (received, leg) = match received {
             Ok(received) => received,
             Err(error) => {
-                self.firewall.record_refused(&origin, name_of(kind), &error.to_string());
+                self.firewall.record_refused(&session.origin(), name_of(kind), &error.to_string());
                 return End::Reply(answer::error(&id, code_of(&error), &error.to_string()));
             }
         };

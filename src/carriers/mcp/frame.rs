@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use herma_scoring::Kind;
 
 use super::answer::code;
-use crate::call::Shown;
+use super::shown::Presented;
 
 /// What one frame is, as far as a proxy must know.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub struct CallFrame {
     /// `params._meta.progressToken`.
     pub(super) progress_token: Option<Bytes>,
     /// The warrant that came beside it.
-    pub(super) shown: Option<Shown>,
+    pub(super) presented: Option<Presented>,
 }
 
 impl Called<'_> {
@@ -57,7 +57,7 @@ impl Called<'_> {
             id: part(frame, self.id),
             arguments: part(frame, self.arguments),
             progress_token: self.progress_token().map(|token| part(frame, Some(token))),
-            shown: None,
+            presented: None,
         }
     }
 

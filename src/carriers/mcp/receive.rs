@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::era::Declared;
 use super::frame::{CallFrame, FrameError, part};
 use super::shown::{self, ShownError};
-use crate::call::{Call, Origin};
+use crate::call::Call;
 use crate::firewall::Firewall;
+use crate::firewall::session::Session;
 
 /// A call with what the protocol says around it.
 #[derive(Debug)]
@@ -48,12 +49,13 @@ pub enum ReceiveError {
 /// Reads the whole frame strictly and takes out the call. `frame` is kept as it is.
 pub fn receive(
     firewall: &Firewall,
-    origin: Origin,
+    session: &Session,
     call: CallFrame,
     limit: usize,
     forward_warrant: bool,
 ) -> Result<Received, ReceiveError> {
-    let CallFrame { kind, mut frame, arguments: raw_arguments, progress_token, mut shown, .. } = call;
+    let CallFrame { kind, mut frame, arguments: raw_arguments, progress_token, mut presented, .. } = call;
+    let origin = session.origin();
     let limits = Limits { size: limit, ..Limits::default() };
     let mut whole = herma_scoring::json::read(&frame, &limits)?;
     let params = whole.get_mut("params").map(Value::take).unwrap_or_default();
@@ -61,10 +63,10 @@ pub fn receive(
         return Err(FrameError::LookAlike(name).into());
     }
     if let Some(meta) = params.get("_meta").and_then(|meta| meta.get("tenuo")) {
-        if shown.is_some() {
+        if presented.is_some() {
             return Err(ShownError::TwoWays.into());
         }
-        shown = shown::read(meta)?;
+        presented = shown::read(meta)?;
         if !forward_warrant {
             frame = shown::without(&frame)?;
         }
@@ -82,6 +84,8 @@ pub fn receive(
         Kind::Tool => firewall.definitions.get(&origin.server, &tool),
         _ => None,
     };
+    let shown =
+        presented.map(|presented| shown::settle(presented, session, &tool, &raw_arguments)).transpose()?;
     let call = Call {
         id: firewall.calls.mint(),
         origin,

@@ -164,11 +164,10 @@ fn release(ear: &mut Option<Ear>) {
 
 /// A request that the server makes to its client, seen in passing.
 pub fn note_server_request(firewall: &Arc<Firewall>, session: &Arc<Session>, call: CallFrame) {
-    let origin = session.origin();
     let kind = call.kind;
-    match receive(firewall, origin.clone(), call, WHOLE, true) {
+    match receive(firewall, session, call, WHOLE, true) {
         Ok(received) => firewall.note_server_request(&received.call, session),
-        Err(error) => firewall.record_refused(&origin, name_of(kind), &error.to_string()),
+        Err(error) => firewall.record_refused(&session.origin(), name_of(kind), &error.to_string()),
     }
 }
 

@@ -3,20 +3,32 @@
 use bytes::Bytes;
 use herma_warrant::approval::SignedApproval;
 use herma_warrant::error::FormatError;
-use herma_warrant::proof::Proof;
+use herma_warrant::proof::{Proof, ProofError};
 use herma_warrant::text_form::from_base64;
 use hyper::header::{HeaderMap, HeaderName};
 use serde_json::Value;
 
 use super::frame::params;
 use super::members::{Members, around};
-use crate::call::Shown;
+use crate::call::{Credential, Shown};
+use crate::firewall::session::Session;
 
 const WARRANT: HeaderName = HeaderName::from_static("x-tenuo-warrant");
 const PROOF: HeaderName = HeaderName::from_static("x-tenuo-pop");
 const APPROVALS: HeaderName = HeaderName::from_static("x-tenuo-approvals");
 /// Characters of one part; a stack of the deepest kind fits.
 const LONGEST: usize = 64 << 10;
+
+/// What a call presents.
+#[derive(Debug, Clone)]
+pub(super) enum Presented {
+    Warrant(Shown),
+    /// The warrant that was proven on this channel before, by a code over this call.
+    Code {
+        counter: u64,
+        tag: [u8; 32],
+    },
+}
 
 /// A warrant that cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -31,16 +43,24 @@ pub enum ShownError {
     Text(&'static str),
     #[error("the {0} is longer than {LONGEST} characters")]
     Long(&'static str),
-    #[error("`_meta.tenuo` is not an object of `warrant`, `signature` and `approvals`")]
+    #[error(
+        "`_meta.tenuo` has neither `warrant`, `signature` and `approvals` nor `counter` and `code`, as it should"
+    )]
     Meta,
     #[error("the {0} cannot be read: {1}")]
     Format(&'static str, FormatError),
+    #[error("only a private channel can have a key: over HTTP every call brings its own proof")]
+    Public,
+    #[error("nothing was proven on this channel yet: send the warrant and a proof with the first call")]
+    Unproven,
+    #[error("the code of this call does not hold: {0}")]
+    Code(#[from] ProofError),
     #[error("the frame cannot be written again without its warrant: {0}")]
     Frame(#[from] serde_json::Error),
 }
 
 /// Takes the warrant out of the headers of a call; leaves a copy there for a server that asked for it.
-pub(super) fn take(headers: &mut HeaderMap, leave: bool) -> Result<Option<Shown>, ShownError> {
+pub(super) fn take(headers: &mut HeaderMap, leave: bool) -> Result<Option<Presented>, ShownError> {
     if ![&WARRANT, &PROOF, &APPROVALS].iter().any(|name| headers.contains_key(*name)) {
         return Ok(None);
     }
@@ -62,7 +82,8 @@ pub(super) fn take(headers: &mut HeaderMap, leave: bool) -> Result<Option<Shown>
                 .map_err(|error| ShownError::Format("list of approvals", error))
         })
         .transpose()?;
-    shown(warrant.as_deref(), proof.as_deref(), approvals)
+    let shown = shown(warrant.as_deref(), proof.as_deref(), approvals)?;
+    Ok(shown.map(Presented::Warrant))
 }
 
 /// What is for Herma is not for the server.
@@ -72,16 +93,29 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Reads `_meta.tenuo` of a call.
-pub(super) fn read(meta: &Value) -> Result<Option<Shown>, ShownError> {
+/// Reads `_meta.tenuo` of a call: `warrant`, `signature` and `approvals`, where the first call of a private channel
+/// may add a `channel_key`; later ones send `counter` and `code` instead.
+pub(super) fn read(meta: &Value) -> Result<Option<Presented>, ShownError> {
+    const KNOWN: [&str; 6] = ["warrant", "signature", "approvals", "channel_key", "counter", "code"];
     let fields = meta.as_object().ok_or(ShownError::Meta)?;
-    if fields.keys().any(|key| !["warrant", "signature", "approvals"].contains(&key.as_str())) {
+    if fields.keys().any(|key| !KNOWN.contains(&key.as_str())) {
         return Err(ShownError::Meta);
     }
     let text = |name: &str| match fields.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => value.as_str().map(Some).ok_or(ShownError::Meta),
     };
+    let fixed = |name: &'static str| -> Result<Option<[u8; 32]>, ShownError> {
+        let Some(text) = text(name)? else { return Ok(None) };
+        bytes(text, name)?.try_into().map(Some).map_err(|_| ShownError::Meta)
+    };
+    if let Some(tag) = fixed("code")? {
+        let counter = fields.get("counter").and_then(Value::as_u64).ok_or(ShownError::Meta)?;
+        if fields.len() != 2 {
+            return Err(ShownError::Meta);
+        }
+        return Ok(Some(Presented::Code { counter, tag }));
+    }
     let approvals = match fields.get("approvals") {
         None | Some(Value::Null) => None,
         Some(Value::Array(all)) => {
@@ -94,7 +128,9 @@ pub(super) fn read(meta: &Value) -> Result<Option<Shown>, ShownError> {
         }
         Some(_) => return Err(ShownError::Meta),
     };
-    shown(text("warrant")?, text("signature")?, approvals)
+    let shown = shown(text("warrant")?, text("signature")?, approvals)?;
+    let channel_key = fixed("channel_key")?;
+    Ok(shown.map(|shown| Presented::Warrant(Shown { channel_key, ..shown })))
 }
 
 fn shown(
@@ -112,8 +148,12 @@ fn shown(
     let proof = proof
         .map(|text| Proof::decode(&bytes(text, "proof")?).map_err(|error| ShownError::Format("proof", error)))
         .transpose()?;
-    let stack = bytes(warrant, "warrant")?.into();
-    Ok(Some(Shown { stack, proof, approvals: approvals.unwrap_or_default() }))
+    Ok(Some(Shown {
+        stack: bytes(warrant, "warrant")?.into(),
+        credential: proof.map_or(Credential::None, Credential::Proof),
+        approvals: approvals.unwrap_or_default(),
+        channel_key: None,
+    }))
 }
 
 fn bytes(text: &str, what: &'static str) -> Result<Vec<u8>, ShownError> {
@@ -121,6 +161,24 @@ fn bytes(text: &str, what: &'static str) -> Result<Vec<u8>, ShownError> {
         return Err(ShownError::Long(what));
     }
     from_base64(text).ok_or(ShownError::Text(what))
+}
+
+/// The warrant that a call speaks under, its channel's if it brings none itself.
+pub(super) fn settle(
+    presented: Presented,
+    session: &Session,
+    tool: &str,
+    arguments: &[u8],
+) -> Result<Shown, ShownError> {
+    match presented {
+        Presented::Warrant(Shown { channel_key: Some(_), .. }) if !session.private => Err(ShownError::Public),
+        Presented::Warrant(shown) => Ok(shown),
+        Presented::Code { .. } if !session.private => Err(ShownError::Public),
+        Presented::Code { counter, tag } => {
+            let stack = session.believe(counter, tool, arguments, &tag).ok_or(ShownError::Unproven)??;
+            Ok(Shown { stack, credential: Credential::Channel, approvals: Vec::new(), channel_key: None })
+        }
+    }
 }
 
 /// The frame without `params._meta.tenuo`, every other byte of a value as it stood.

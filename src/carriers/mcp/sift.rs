@@ -110,8 +110,7 @@ impl Sift {
 
     async fn judge(self: Arc<Self>, call: CallFrame, raw: Bytes, events: mpsc::Sender<Bytes>) {
         let mut line = Quiet(events.clone());
-        let origin = self.session.origin();
-        let end = self.door.take(&self.session, origin, call, &mut None, self.manners, &mut line).await;
+        let end = self.door.take(&self.session, call, &mut None, self.manners, &mut line).await;
         match end {
             End::Forward(permit) | End::ForTask(permit, _) => {
                 let (_, settlement) = permit.spend();

@@ -54,7 +54,7 @@ pub async fn attend(mut wraps: mpsc::UnboundedReceiver<(tokio::net::UnixStream, 
 fn serve(stream: UnixStream, door: Arc<Door>, wrapping: Wrapping, runtime: &Handle) -> Result<(), WireError> {
     let Wrapping { server, cwd, home, denial, hold_budget_ms } = wrapping;
     let id = format!("wrap-{}-{}", std::process::id(), SESSIONS.fetch_add(1, Ordering::Relaxed));
-    let session = Session::new(&id, "local".into(), server.into(), false).at(cwd, home);
+    let session = Session::new(&id, "local".into(), server.into(), false).at(cwd, home).privately();
     let session = door.firewall.sessions.adopt(session);
     let hold_budget = hold_budget_ms.map(Duration::from_millis);
     let manners = Manners { denial, hold_budget, forward_warrant: false };
@@ -164,8 +164,8 @@ impl Wrapped {
             _ => None,
         };
         let mut line = WrapLine { wrapped: Arc::clone(&self), seq };
-        let (origin, frame) = (self.session.origin(), call.frame.clone());
-        let end = self.door.take(&self.session, origin, call, &mut under_way, self.manners, &mut line).await;
+        let frame = call.frame.clone();
+        let end = self.door.take(&self.session, call, &mut under_way, self.manners, &mut line).await;
         // Whatever is told next may bring a request under the same id.
         drop(under_way);
         let (permit, task) = match end {

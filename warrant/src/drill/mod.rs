@@ -7,7 +7,7 @@ use crate::admit::{Credential, ProofRules, admit};
 use crate::approval::{Approval, SignedApproval, request_hash};
 use crate::capability::Capability;
 use crate::carrier;
-use crate::conformance::Judged;
+use crate::conformance::{Judged, member};
 use crate::constraint::Constraint;
 use crate::decide::{Call, Outcome};
 use crate::json::read_args;
@@ -157,11 +157,8 @@ const SHARED: &[&str] = &[
 
 /// Acts one scenario out. What is not known here is said so, and holds against no expectation.
 pub(crate) fn token_scenario(item: &Value) -> Judged {
-    let member = |name: &str| {
-        let found = if let Value::Object(item) = item { item.get(name) } else { None };
-        found.and_then(Value::text).unwrap_or("")
-    };
-    let (code, scenario) = (member("code"), member("scenario").to_lowercase());
+    let text = |name| member(item, name).and_then(Value::text).unwrap_or("");
+    let (code, scenario) = (text("code"), text("scenario").to_lowercase());
     let act = told(code, &scenario);
     match act.map(|act| act()) {
         Some(Some((verdict, name))) => (verdict, name.to_owned()),

@@ -5,11 +5,13 @@ use brush_parser::ast::{
     IoFileRedirectTarget, IoRedirect, SourceLocation,
 };
 use brush_parser::word::{
-    Parameter, ParameterExpr, SpecialParameter, TildeExpr, WordPiece, WordPieceWithSource,
+    Parameter, ParameterExpr, ParameterTransformOp, SpecialParameter, SubstringMatchKind, TildeExpr,
+    WordPiece, WordPieceWithSource,
 };
 use brush_parser::{Parser, ParserOptions};
 
-use super::syntax::{Piece, Pipeline, Redirect, Script, Simple, Stage, Syntax, Unreadable, Word};
+use super::braces;
+use super::syntax::{Change, Piece, Pipeline, Redirect, Script, Simple, Stage, Syntax, Unreadable, Word};
 
 /// Bash, by brush-parser.
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl Reader<'_> {
                     words,
                     parts: Vec::new(),
                     redirects: self.redirects(redirects.as_ref())?,
+                    apart: false,
                 })
             }
         }
@@ -149,8 +152,10 @@ impl Reader<'_> {
             CompoundCommand::BraceGroup(group) => vec![self.list(&group.list)?],
             CompoundCommand::Subshell(subshell) => vec![self.list(&subshell.list)?],
             CompoundCommand::ForClause(clause) => {
-                let values =
-                    clause.values.iter().flatten().map(|word| self.word(&word.value)).collect::<Read<_>>()?;
+                let mut values = Vec::new();
+                for word in clause.values.iter().flatten() {
+                    values.extend(self.words(&word.value)?);
+                }
                 variable = Some((clause.variable_name.clone(), values));
                 vec![self.list(&clause.body.list)?]
             }
@@ -180,7 +185,8 @@ impl Reader<'_> {
                 vec![Script(vec![Pipeline(vec![self.command(&coprocess.body)?])])]
             }
         };
-        Ok(Stage::Group { variable, words, parts, redirects: self.redirects(redirects)? })
+        let apart = matches!(compound, CompoundCommand::Subshell(_) | CompoundCommand::Coprocess(_));
+        Ok(Stage::Group { variable, words, parts, redirects: self.redirects(redirects)?, apart })
     }
 
     fn redirects(&mut self, redirects: Option<&ast::RedirectList>) -> Read<Vec<Redirect>> {
@@ -194,6 +200,11 @@ impl Reader<'_> {
     fn redirect(&mut self, redirect: &IoRedirect) -> Read<Option<Redirect>> {
         self.spend()?;
         Ok(match redirect {
+            IoRedirect::File(
+                _,
+                IoFileRedirectKind::DuplicateInput | IoFileRedirectKind::DuplicateOutput,
+                IoFileRedirectTarget::Fd(number),
+            ) => descriptor(&number.to_string()),
             IoRedirect::File(_, kind, target) => {
                 let word = match target {
                     IoFileRedirectTarget::Filename(word) | IoFileRedirectTarget::Duplicate(word) => {
@@ -206,22 +217,37 @@ impl Reader<'_> {
                 };
                 match kind {
                     IoFileRedirectKind::Read => Some(Redirect::Read(word)),
-                    IoFileRedirectKind::DuplicateInput | IoFileRedirectKind::DuplicateOutput => None,
+                    IoFileRedirectKind::DuplicateInput => match word.0.as_slice() {
+                        [Piece::Text(number)] => descriptor(number),
+                        _ => None,
+                    },
+                    // `>& file` writes both; `>&2` and `>&-` only point elsewhere.
+                    IoFileRedirectKind::DuplicateOutput => match word.0.as_slice() {
+                        [Piece::Text(text)]
+                            if !text.starts_with(|first: char| first.is_ascii_digit() || first == '-') =>
+                        {
+                            Some(Redirect::Write(word))
+                        }
+                        _ => None,
+                    },
                     IoFileRedirectKind::Write
                     | IoFileRedirectKind::Append
                     | IoFileRedirectKind::ReadAndWrite
                     | IoFileRedirectKind::Clobber => Some(Redirect::Write(word)),
                 }
             }
-            IoRedirect::HereString(_, word) => Some(Redirect::Here(self.word(&word.value)?)),
-            IoRedirect::HereDocument(_, document) if document.requires_expansion => {
+            IoRedirect::HereString(number, word) => {
+                Some(Redirect::Here(number_of(number.as_ref()), self.word(&word.value)?))
+            }
+            IoRedirect::HereDocument(number, document) if document.requires_expansion => {
                 let pieces = brush_parser::word::parse_heredoc(&document.doc.value, &self.options)
                     .map_err(|_| Unreadable::Syntax)?;
-                Some(Redirect::Here(Word(self.pieces(&pieces, true)?)))
+                Some(Redirect::Here(number_of(number.as_ref()), Word(self.pieces(&pieces, true)?)))
             }
-            IoRedirect::HereDocument(_, document) => {
-                Some(Redirect::Here(Word(vec![Piece::Text(document.doc.value.clone())])))
-            }
+            IoRedirect::HereDocument(number, document) => Some(Redirect::Here(
+                number_of(number.as_ref()),
+                Word(vec![Piece::Text(document.doc.value.clone())]),
+            )),
             IoRedirect::OutputAndError(word, _) => Some(Redirect::Write(self.word(&word.value)?)),
         })
     }
@@ -233,7 +259,7 @@ impl Reader<'_> {
             self.item(item, true, &mut simple)?;
         }
         if let Some(word) = &command.word_or_name {
-            simple.words.push(self.word(&word.value)?);
+            simple.words.extend(self.words(&word.value)?);
         }
         for item in command.suffix.iter().flat_map(|items| &items.0) {
             self.item(item, false, &mut simple)?;
@@ -246,22 +272,28 @@ impl Reader<'_> {
         self.spend()?;
         match item {
             Item::IoRedirect(redirect) => simple.redirects.extend(self.redirect(redirect)?),
-            Item::Word(word) => simple.words.push(self.word(&word.value)?),
+            Item::Word(word) => simple.words.extend(self.words(&word.value)?),
             Item::AssignmentWord(assignment, _) if before => {
                 let value = match &assignment.value {
                     ast::AssignmentValue::Scalar(word) => self.word(&word.value)?,
                     ast::AssignmentValue::Array(words) => {
                         let mut pieces = Vec::new();
-                        for (_, word) in words {
-                            pieces.extend(self.word(&word.value)?.0);
+                        for (index, (_, word)) in words.iter().enumerate() {
+                            let word = self.word(&word.value)?;
+                            if let ast::AssignmentName::VariableName(name) = &assignment.name {
+                                simple.assigns.push((format!("{name}[{index}]"), word.clone()));
+                            }
+                            pieces.extend(word.0);
                             pieces.push(Piece::Text(" ".to_owned()));
                         }
                         Word(pieces)
                     }
                 };
-                let (ast::AssignmentName::VariableName(name)
-                | ast::AssignmentName::ArrayElementName(name, _)) = &assignment.name;
-                simple.assigns.push((name.clone(), value));
+                let name = match &assignment.name {
+                    ast::AssignmentName::VariableName(name) => name.clone(),
+                    ast::AssignmentName::ArrayElementName(name, index) => format!("{name}[{index}]"),
+                };
+                simple.assigns.push((name, value));
             }
             Item::AssignmentWord(_, word) => simple.words.push(self.word(&word.value)?),
             Item::ProcessSubstitution(kind, subshell) => {
@@ -297,21 +329,33 @@ impl Reader<'_> {
         Ok(Word(self.pieces(&pieces, false)?))
     }
 
+    /// The word, or the words its braces stand for.
+    fn words(&mut self, raw: &str) -> Read<Vec<Word>> {
+        match braces::spread(raw) {
+            Some(words) => words.iter().map(|word| self.word(word)).collect(),
+            None => Ok(vec![self.word(raw)?]),
+        }
+    }
+
     fn variable(&mut self, expansion: &ParameterExpr, quoted: bool) -> Read<Vec<Piece>> {
         use ParameterExpr::{
-            AssignDefaultValues, Parameter, Substring, UseAlternativeValue, UseDefaultValues,
+            AssignDefaultValues, IndicateErrorIfNullOrUnset, Parameter, UseAlternativeValue, UseDefaultValues,
         };
         match expansion {
-            Parameter { parameter, indirect: false } | Substring { parameter, indirect: false, .. } => {
-                Ok(vec![named(parameter, None, quoted)])
+            Parameter { parameter, indirect } => {
+                Ok(vec![named(parameter, None, indirect.then_some(Change::Follow), quoted)])
             }
+            IndicateErrorIfNullOrUnset { parameter, .. } => Ok(vec![named(parameter, None, None, quoted)]),
             UseDefaultValues { parameter, indirect: false, default_value, .. }
             | AssignDefaultValues { parameter, indirect: false, default_value, .. } => {
                 let fallback = default_value.as_deref().map(|raw| self.word(raw)).transpose()?;
-                Ok(vec![named(parameter, fallback, quoted)])
+                Ok(vec![named(parameter, fallback, None, quoted)])
             }
             UseAlternativeValue { alternative_value: Some(raw), .. } => Ok(self.word(raw)?.0),
-            _ => Ok(vec![Piece::Unknown]),
+            other => Ok(vec![match changed(other) {
+                Some((parameter, change)) => named(parameter, None, Some(change), quoted),
+                None => Piece::Unknown,
+            }]),
         }
     }
 
@@ -357,21 +401,83 @@ impl Reader<'_> {
     }
 }
 
+/// What an expansion makes of a value; `None` where only running it tells.
+fn changed(expansion: &ParameterExpr) -> Option<(&Parameter, Change)> {
+    use ParameterExpr as Expr;
+    let plain = |pattern: &Option<String>| {
+        let pattern = pattern.clone().unwrap_or_default();
+        (!pattern.contains(['$', '`', '\'', '"', '\\'])).then_some(pattern)
+    };
+    let strip = |pattern, end, longest| Some(Change::Strip { pattern: plain(pattern)?, end, longest });
+    Some(match expansion {
+        Expr::Substring { parameter, indirect: false, offset, length } => {
+            let length = match length {
+                Some(length) => Some(length.value.trim().parse().ok()?),
+                None => None,
+            };
+            (parameter, Change::Slice { from: offset.value.trim().parse().ok()?, length })
+        }
+        Expr::RemoveSmallestSuffixPattern { parameter, indirect: false, pattern } => {
+            (parameter, strip(pattern, true, false)?)
+        }
+        Expr::RemoveLargestSuffixPattern { parameter, indirect: false, pattern } => {
+            (parameter, strip(pattern, true, true)?)
+        }
+        Expr::RemoveSmallestPrefixPattern { parameter, indirect: false, pattern } => {
+            (parameter, strip(pattern, false, false)?)
+        }
+        Expr::RemoveLargestPrefixPattern { parameter, indirect: false, pattern } => {
+            (parameter, strip(pattern, false, true)?)
+        }
+        Expr::ReplaceSubstring { parameter, indirect: false, pattern, replacement, match_kind } => {
+            let pattern = plain(&Some(pattern.clone()))?;
+            let with = plain(replacement)?;
+            (
+                parameter,
+                Change::Replace { pattern, with, all: matches!(match_kind, SubstringMatchKind::Anywhere) },
+            )
+        }
+        Expr::UppercaseFirstChar { parameter, indirect: false, .. } => {
+            (parameter, Change::Upper { all: false })
+        }
+        Expr::UppercasePattern { parameter, indirect: false, .. } => (parameter, Change::Upper { all: true }),
+        Expr::LowercaseFirstChar { parameter, indirect: false, .. } => {
+            (parameter, Change::Lower { all: false })
+        }
+        Expr::LowercasePattern { parameter, indirect: false, .. } => (parameter, Change::Lower { all: true }),
+        Expr::Transform { parameter, indirect: false, op } => match op {
+            ParameterTransformOp::CapitalizeInitial => (parameter, Change::Upper { all: false }),
+            ParameterTransformOp::ToUpperCase => (parameter, Change::Upper { all: true }),
+            ParameterTransformOp::ToLowerCase => (parameter, Change::Lower { all: true }),
+            ParameterTransformOp::ExpandEscapeSequences | ParameterTransformOp::PromptExpand => {
+                (parameter, Change::Unescape)
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
 /// `$x` by the name its value is kept under; `$@` stands for all that was given.
-fn named(parameter: &Parameter, fallback: Option<Word>, quoted: bool) -> Piece {
-    match parameter {
-        Parameter::Named(name) | Parameter::NamedWithIndex { name, .. } => {
-            Piece::Variable { name: name.clone(), fallback, quoted }
-        }
-        Parameter::NamedWithAllIndices { name, .. } => {
-            Piece::Variable { name: name.clone(), fallback, quoted: false }
-        }
-        Parameter::Positional(index) => Piece::Variable { name: index.to_string(), fallback, quoted },
-        Parameter::Special(SpecialParameter::AllPositionalParameters { .. }) => {
-            Piece::Variable { name: "@".to_owned(), fallback, quoted: false }
-        }
-        Parameter::Special(_) => Piece::Unknown,
-    }
+fn named(parameter: &Parameter, fallback: Option<Word>, change: Option<Change>, quoted: bool) -> Piece {
+    let (name, quoted) = match parameter {
+        Parameter::Named(name) => (name.clone(), quoted),
+        Parameter::NamedWithIndex { name, index } => (format!("{name}[{index}]"), quoted),
+        Parameter::NamedWithAllIndices { name, .. } => (name.clone(), false),
+        Parameter::Positional(index) => (index.to_string(), quoted),
+        Parameter::Special(SpecialParameter::AllPositionalParameters { .. }) => ("@".to_owned(), false),
+        Parameter::Special(_) => return Piece::Unknown,
+    };
+    Piece::Variable { name, fallback, change, quoted }
+}
+
+fn number_of(number: Option<&i32>) -> u32 {
+    number.and_then(|number| u32::try_from(*number).ok()).unwrap_or_default()
+}
+
+/// Input from descriptor 3 and up; the first three are what they always are.
+fn descriptor(number: &str) -> Option<Redirect> {
+    number.parse().ok().filter(|number| *number > 2).map(Redirect::From)
 }
 
 /// `$'\x72\155'` as the shell reads it.

@@ -1,6 +1,6 @@
 //! Commands in the words of programs no pack knows to run any.
 
-use super::command::is_code_option;
+use super::interpreter::is_code_option;
 use super::{Arg, Flow, Walk};
 use crate::rules::Signal;
 use crate::rules::pack::{Language, Operands};

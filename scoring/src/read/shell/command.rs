@@ -17,7 +17,15 @@ impl<'r> Walk<'_, 'r> {
         if head.text.is_empty() || head.text.starts_with('#') {
             return Flow::default();
         }
-        let name = head.text.rsplit('/').next().unwrap_or_default().trim_end_matches(".exe").to_owned();
+        let mut name = head.text.rsplit('/').next().unwrap_or_default().trim_end_matches(".exe").to_owned();
+        if let Some(known) = self.undisguised(head) {
+            name = known;
+        } else if let Some(program) = self.renamed(&head.text) {
+            if program.contains(' ') {
+                return self.alias(&head.text, &program, rest, input);
+            }
+            name = program;
+        }
         if head.text.contains('/')
             && let Some(script) = self.contents(&head.text)
         {
@@ -47,8 +55,66 @@ impl<'r> Walk<'_, 'r> {
         self.program(&head.text, &name, rest, input)
     }
 
+    fn alias(&mut self, name: &str, text: &str, rest: &[Arg], input: Flow) -> Flow {
+        if self.calling.iter().any(|calling| calling == name) {
+            return Flow::default();
+        }
+        self.calling.push(name.to_owned());
+        let words: Vec<Arg> = text.split_whitespace().map(Arg::word).chain(rest.iter().cloned()).collect();
+        let output = self.run(&words, input);
+        self.calling.pop();
+        output
+    }
+
+    /// What the shell's own commands change in what it knows.
+    fn settles(&mut self, name: &str, args: &[Arg], operands: &[&Arg], input: &Flow) {
+        match name {
+            "cd" | "pushd" => match operands.first() {
+                Some(to) if to.known => self.here = Some(self.place(&to.text)),
+                Some(_) => self.here = None,
+                None => self.here = Some("~".to_owned()),
+            },
+            "export" | "declare" | "typeset" | "readonly" | "local" => {
+                let follows = args.iter().any(|arg| arg.text == "-n");
+                for arg in args {
+                    if let Some((name, value)) = arg.text.split_once('=') {
+                        let value = arg.known.then(|| value.to_owned());
+                        self.assigned(name, value.as_ref());
+                        let value = if follows {
+                            value.and_then(|other| self.variables.get(&other).cloned().flatten())
+                        } else {
+                            value
+                        };
+                        self.variables.insert(name.to_owned(), value);
+                    }
+                }
+            }
+            "set" if args.first().is_some_and(|arg| arg.text == "--") => {
+                self.positional(args.get(1..).unwrap_or_default());
+            }
+            "hash" => {
+                if let [option, path, name] = args
+                    && option.text == "-p"
+                {
+                    let program = path.text.rsplit('/').next().unwrap_or_default().to_owned();
+                    self.named.insert(self.place(&name.text), program);
+                }
+            }
+            "cp" | "mv" | "ln" | "install" | "gcp" => self.copied(operands),
+            "dd" => {
+                let target = args.iter().find_map(|arg| arg.text.strip_prefix("of=")).map(str::to_owned);
+                if let Some(target) = target {
+                    self.remember(&target, input);
+                }
+            }
+            "make" | "gmake" => self.makes(),
+            "run-parts" => self.parts(operands),
+            _ => {}
+        }
+    }
+
     /// `$1`, `$2` … and `$@` inside a function or a script.
-    fn positional(&mut self, args: &[Arg]) {
+    pub(super) fn positional(&mut self, args: &[Arg]) {
         for (index, arg) in args.iter().enumerate() {
             self.variables.insert((index + 1).to_string(), arg.known.then(|| arg.text.clone()));
         }
@@ -71,7 +137,7 @@ impl<'r> Walk<'_, 'r> {
         self.interpret(script, language, input)
     }
 
-    fn is_fetched(&self, path: &str) -> bool {
+    pub(super) fn is_fetched(&self, path: &str) -> bool {
         saved(path).is_some_and(|name| self.fetched.contains(&name))
     }
 
@@ -102,10 +168,12 @@ impl<'r> Walk<'_, 'r> {
             matches!(*word, "--help" | "--dry-run" | "--dryrun" | "--dry-run=client" | "--dry-run=server")
                 || (*word == "--version" && operands.is_empty())
         };
+        self.settles(name, args, &operands, &input);
         let quiet = match interpreter {
-            None => words.iter().take_while(|word| **word != "--").any(asked),
+            None | Some(Language::Sql) => words.iter().take_while(|word| **word != "--").any(asked),
             // `bash -n` reads and runs nothing.
-            Some(language) => language == Language::Shell && words.first() == Some(&"-n"),
+            Some(Language::Shell) if words.first() == Some(&"-n") => true,
+            Some(_) => matches!(words.as_slice(), ["--help" | "--version" | "-V"]),
         };
         if quiet {
             self.signal(Signal::ShellQuiet);
@@ -130,7 +198,7 @@ impl<'r> Walk<'_, 'r> {
             match default {
                 Some(rule) => {
                     self.findings.add(rule, self.at.clone());
-                    self.unexpected(rule, &specs, &plain);
+                    self.unexpected(rule, &specs, &plain, &words);
                 }
                 None => self.by_verbs(head, name, &words, &plain, !specs.is_empty()),
             }
@@ -149,9 +217,14 @@ impl<'r> Walk<'_, 'r> {
             for arg in args.iter().filter(|arg| arg.text.starts_with(['/', '~', '.', '@'])) {
                 let path = arg.text.trim_start_matches('@');
                 if path::is_guarded(path, self.context, self.rules) {
-                    path::read(path, Use::Read, &self.at, self.context, self.rules, self.findings);
+                    self.touch(path, Use::Read);
                 }
             }
+        }
+        if specs.iter().any(|spec| spec.installs)
+            && operands.iter().any(|arg| arg.flow.network || self.is_fetched(&arg.text))
+        {
+            self.signal(Signal::ShellRemoteCode);
         }
         if specs.iter().any(|spec| spec.gives == Some(Gives::Network)) {
             self.fetched.extend(args.iter().filter_map(|arg| saved(&arg.text)));
@@ -207,11 +280,7 @@ impl<'r> Walk<'_, 'r> {
         // The first word of `chmod 777 x` or `sed s/a/b/ x` is no file; judged as one it is never scratch, so it is left out.
         let skip =
             usize::from(matches!(spec.operands, Operands::Write | Operands::Rights) && operands.len() > 1);
-        operands
-            .iter()
-            .skip(skip)
-            .filter(|arg| arg.known)
-            .map(|arg| path::nature(&arg.text, self.context, self.rules))
+        operands.iter().skip(skip).filter(|arg| arg.known).map(|arg| self.nature(&arg.text))
     }
 
     fn operands(&mut self, kind: Operands, words: &[&str], operands: &[&Arg]) -> Vec<Nature> {
@@ -233,10 +302,16 @@ impl<'r> Walk<'_, 'r> {
                     continue;
                 }
                 Operands::List => {
-                    natures.push(path::nature(&arg.text, self.context, self.rules));
+                    natures.push(self.nature(&arg.text));
                     continue;
                 }
                 Operands::Read => Use::Read,
+                // `sed -i s/a/b/ x`: the first word is the script.
+                Operands::Write
+                    if index == 0 && words.iter().any(|word| word.starts_with("-i")) && last > 0 =>
+                {
+                    continue;
+                }
                 Operands::Write => Use::Write,
                 Operands::Copy if index == last && index > 0 => Use::Write,
                 Operands::Copy => Use::Read,
@@ -246,7 +321,12 @@ impl<'r> Walk<'_, 'r> {
                 }
             };
             if !arg.text.is_empty() {
-                natures.push(path::read(&arg.text, used, &self.at, self.context, self.rules, self.findings));
+                natures.push(self.touch(&arg.text, used));
+            }
+            if let (Operands::Copy, Use::Write, Some(from)) = (kind, used, operands.first()) {
+                // What is copied into a directory keeps its name there.
+                let name = from.text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+                self.touch(&format!("{}/{name}", arg.text.trim_end_matches('/')), Use::Write);
             }
         }
         natures
@@ -256,8 +336,7 @@ impl<'r> Walk<'_, 'r> {
         let tree = words
             .iter()
             .any(|word| option_in("-r", word) || option_in("-R", word) || option_in("--recursive", word));
-        let nature =
-            if arg.known { path::nature(&arg.text, self.context, self.rules) } else { Nature::default() };
+        let nature = if arg.known { self.nature(&arg.text) } else { Nature::default() };
         if nature.scratch && !arg.text.contains("..") {
             self.signal(Signal::ShellDeletesScratch);
             return;
@@ -269,82 +348,20 @@ impl<'r> Walk<'_, 'r> {
         } else {
             Signal::ShellDeletesFile
         });
-        path::read(&arg.text, Use::Delete, &self.at, self.context, self.rules, self.findings);
-    }
-
-    /// A program that runs the text it is given; `None` when it was given none.
-    fn interpreter(
-        &mut self,
-        specs: &[&'r Spec],
-        language: Language,
-        args: &[Arg],
-        operands: &[&Arg],
-        input: &Flow,
-    ) -> Option<Flow> {
-        let options: Vec<String> = specs.iter().flat_map(|spec| spec.code.iter().cloned()).collect();
-        if let Some(text) = option_value(&options, args) {
-            return Some(self.code_text(&text, language, input));
-        }
-        if language == Language::Sql {
-            let text = input.literal.clone().or_else(|| {
-                operands.iter().map(|arg| arg.text.clone()).find(|text| super::sql::is_statement(text))
-            })?;
-            return Some(self.interpret(&text, language, Flow::default()));
-        }
-        // `awk 'program' file`, `sed script file`: the first word is the code.
-        if options.iter().any(String::is_empty)
-            && let Some(program) = operands.first()
-        {
-            return Some(self.code_text(&Arg::clone(program), language, input));
-        }
-        let reads_stdin = operands.is_empty()
-            || operands.iter().any(|arg| matches!(arg.text.as_str(), "-" | "/dev/stdin" | "/dev/fd/0"))
-            || args.iter().any(|arg| arg.text == "-s");
-        if let Some(script) = operands.first().filter(|_| !reads_stdin) {
-            if let Some(text) = self.contents(&script.text) {
-                self.positional(&[]);
-                return Some(self.interpret(&text, language, Flow::default()));
-            } else if script.flow.network || self.is_fetched(&script.text) {
-                self.signal(Signal::ShellRemoteCode);
-            } else if script.pipe
-                && let Some(text) = script.flow.literal.clone()
-            {
-                return Some(self.interpret(&text, language, Flow::default()));
-            } else if script.flow.decoded {
-                self.signal(Signal::ShellDecodedCode);
-            } else if !args.iter().any(|arg| arg.text == "-m") {
-                self.signal(Signal::ShellScriptUnread);
-                path::read(&script.text, Use::Read, &self.at, self.context, self.rules, self.findings);
-            } else {
-                return None;
-            }
-            return Some(Flow::default());
-        }
-        if let Some(text) = &input.literal {
-            return Some(self.interpret(text, language, Flow::default()));
-        }
-        if input.network {
-            self.signal(Signal::ShellRemoteCode);
-        } else if input.decoded {
-            self.signal(Signal::ShellDecodedCode);
-        } else if input.file {
-            self.signal(if self.privileged { Signal::ShellPrivileged } else { Signal::ShellScriptUnread });
-        } else {
-            if self.privileged && language == Language::Shell && operands.is_empty() {
-                self.signal(Signal::ShellPrivileged);
-            }
-            return None;
-        }
-        Some(Flow::default())
+        self.touch(&arg.text, Use::Delete);
     }
 
     /// A subcommand no rule knows may still say that it removes or ends something.
-    fn unexpected(&mut self, default: &Rule, specs: &[&Spec], plain: &[&str]) {
+    fn unexpected(&mut self, default: &Rule, specs: &[&Spec], plain: &[&str], words: &[&str]) {
         let takes_files = specs.iter().any(|spec| spec.closed || spec.operands != Operands::Text);
         if default.effect.class != crate::SideEffect::LocalReversible || takes_files {
             return;
         }
-        let early: Vec<&str> = plain.iter().copied().take(2).collect();
+        // Behind `--` stand words of another program.
+        let own = words.iter().position(|word| *word == "--").unwrap_or(words.len());
+        let own = words.get(..own).unwrap_or_default();
+        let early = plain.iter().copied().take(2);
+        let early: Vec<&str> = early.filter(|word| !word.contains("::") && own.contains(word)).collect();
         if let Some(rule) = self.verb(&early).filter(|rule| rule.effect.class == crate::SideEffect::Critical)
         {
             self.findings.add(rule, self.at.clone());
@@ -363,10 +380,12 @@ impl<'r> Walk<'_, 'r> {
                 self.findings.add(rule, self.at.clone());
                 self.doubt(Signal::ShellUnknownProgram, self.rules.model.confidence.unknown_program);
             }
-            None if known => {
-                self.findings.add(self.rules.signal(Signal::ShellUnknownProgram), self.at.clone())
+            None if self.privileged && plain.iter().any(|word| !word.is_empty()) && !looks(name) => {
+                self.signal(Signal::ShellPrivilegedUnknown);
             }
+            None if known => self.signal(Signal::ShellUnknownProgram),
             None if head.contains('/') && self.is_fetched(head) => self.signal(Signal::ShellRemoteCode),
+            None if head.contains('/') && self.privileged => self.signal(Signal::ShellPrivilegedUnknown),
             None if head.contains('/') => self.signal(Signal::ShellScriptUnread),
             None => self.signal(Signal::ShellUnknownProgram),
         }
@@ -427,6 +446,9 @@ impl<'r> Walk<'_, 'r> {
             if let Some(rule) = self.verb(&words) {
                 self.findings.add(rule, self.at.clone());
             }
+            if input.shell {
+                self.signal(Signal::ShellRemoteCode);
+            }
             if input.secret || arguments.secret || secret {
                 self.signal(Signal::ShellSecretToNetwork);
             } else if input.file || arguments.file {
@@ -437,6 +459,7 @@ impl<'r> Walk<'_, 'r> {
         output.taint(&arguments);
         let given = output.literal.take();
         output.secret |= secret;
+        output.shell |= specs.iter().any(|spec| spec.language == Some(Language::Shell));
         match gives.or_else(|| specs.iter().find_map(|spec| spec.gives)) {
             Some(Gives::Words) => {
                 output.literal = args.iter().all(|arg| arg.known).then(|| spoken::spoken(name, args));
@@ -467,6 +490,13 @@ pub(super) struct Spoken {
     any: bool,
     files: Option<Operands>,
     gives: Option<Gives>,
+}
+
+/// A program whose name says that it only looks.
+fn looks(name: &str) -> bool {
+    const ENDINGS: [&str; 12] =
+        ["stat", "scan", "info", "list", "show", "dump", "top", "view", "print", "query", "search", "check"];
+    ENDINGS.iter().any(|ending| name.ends_with(ending)) || name.starts_with("ls")
 }
 
 /// The file name a path or an address ends in.
@@ -501,39 +531,4 @@ fn operands<'a>(args: &'a [Arg], values: &[&String]) -> Vec<&'a Arg> {
         }
     }
     operands
-}
-
-/// The value of the first of `options` given: `-c text`, `-ctext`, `-lc text`, `--command=text`.
-pub(super) fn option_value(options: &[String], args: &[Arg]) -> Option<Arg> {
-    let mut rest = args.iter();
-    while let Some(arg) = rest.next() {
-        for option in options.iter().filter(|option| !option.is_empty()) {
-            if arg.text == *option
-                || (arg.text.len() > 2
-                    && arg.text.ends_with(option.trim_start_matches('-'))
-                    && option_in(option, &arg.text))
-            {
-                return rest.find(|arg| arg.text != "--").cloned();
-            }
-            let long = option.starts_with("--");
-            let attached = arg
-                .text
-                .strip_prefix(option.as_str())
-                .and_then(|rest| if long { rest.strip_prefix('=') } else { Some(rest) });
-            if let Some(text) = attached.filter(|text| !text.is_empty() && (long || text.contains(' '))) {
-                return Some(Arg { text: text.to_owned(), ..arg.clone() });
-            }
-        }
-    }
-    None
-}
-
-/// `-c`, `-lc`, `-Command`: the next word is code.
-pub(super) fn is_code_option(text: &str) -> bool {
-    matches!(text, "--command" | "-Command" | "/c" | "/C")
-        || text.strip_prefix('-').is_some_and(|letters| {
-            letters.len() <= 4
-                && letters.ends_with('c')
-                && letters.bytes().all(|byte| byte.is_ascii_alphabetic())
-        })
 }

@@ -5,20 +5,26 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::Context;
-use crate::read::path::{self, Use};
 use crate::read::{code, sql};
 use crate::rules::pack::Scope;
 use crate::rules::{Rules, Signal};
 use crate::weigh::{Findings, Place};
 
+mod braces;
 mod brush;
 mod carried;
 mod command;
+mod disguise;
+mod expand;
+mod files;
+mod interpreter;
+#[cfg(test)]
+mod second_opinion;
 mod spoken;
 mod syntax;
 mod wrapper;
 
-use syntax::{Piece, Redirect, Script, Simple, Stage, Syntax, Unreadable, Word};
+use syntax::{Script, Simple, Stage, Syntax, Unreadable};
 
 /// Texts inside texts: `bash -c "bash -c …"`.
 const DEPTH: usize = 6;
@@ -81,6 +87,8 @@ struct Flow {
     secret: bool,
     file: bool,
     decoded: bool,
+    /// It is what a shell says that takes its orders from a pipe.
+    shell: bool,
 }
 
 impl Flow {
@@ -89,6 +97,7 @@ impl Flow {
         self.secret |= other.secret;
         self.file |= other.file;
         self.decoded |= other.decoded;
+        self.shell |= other.shell;
     }
 }
 
@@ -117,12 +126,18 @@ struct Walk<'w, 'r> {
     /// Where the text now read lies.
     outer: Place,
     variables: HashMap<String, Option<String>>,
+    /// Where the values of variables come from, for those that hold more than words.
+    origins: HashMap<String, Flow>,
     functions: HashMap<String, Script>,
     calling: Vec<String>,
     /// Names of files that came over the network in this text.
     fetched: Vec<String>,
     /// Files this text wrote, with what they hold when that is known.
     written: HashMap<String, Option<String>>,
+    /// Programs by the names this text gave them, be it by a link, a copy or an alias.
+    named: HashMap<String, String>,
+    /// The directory this text went to.
+    here: Option<String>,
     /// What comes in through the pipe of the command whose words are read.
     feeding: Flow,
     /// The words now read may be no command.
@@ -145,10 +160,13 @@ impl<'w, 'r> Walk<'w, 'r> {
             at: at.fix(),
             outer: at.clone(),
             variables: HashMap::new(),
+            origins: HashMap::new(),
             functions: HashMap::new(),
             calling: Vec::new(),
             fetched: Vec::new(),
             written: HashMap::new(),
+            named: HashMap::new(),
+            here: None,
             feeding: Flow::default(),
             attempting: false,
             walking: false,
@@ -173,8 +191,22 @@ impl<'w, 'r> Walk<'w, 'r> {
             return Flow::default();
         };
         self.bytes = bytes;
+        let text = unfenced(text);
+        let unbroken;
+        let text = if text.contains("\r\n") {
+            unbroken = text.replace("\r\n", "\n");
+            unbroken.as_str()
+        } else {
+            text
+        };
         if sql::is_bare_statement(text) {
             sql::read(text, &self.at, self.rules, self.findings);
+            // A shell that is given a statement goes on with the next line.
+            for line in text.lines().skip(1).filter(|line| opens_like_command(line, self.rules)) {
+                self.attempt(|walk| {
+                    walk.text(line, Flow::default());
+                });
+            }
             return Flow::default();
         }
         match brush::Brush.parse(text) {
@@ -233,9 +265,16 @@ impl<'w, 'r> Walk<'w, 'r> {
                 }
                 self.simple(simple, input)
             }
-            Stage::Group { variable, words, parts, redirects } => {
+            Stage::Group { variable, words, parts, redirects, apart } => {
+                let here = apart.then(|| self.here.clone());
                 if let Some((name, values)) = variable {
-                    let value = values.iter().flat_map(|word| self.expand(word)).next();
+                    let value: Vec<Arg> = values.iter().flat_map(|word| self.expand(word)).collect();
+                    self.comes(name, &value);
+                    if let Some(origin) = self.origins.get_mut(name) {
+                        // A list of hosts in a file is no secret.
+                        origin.file = false;
+                    }
+                    let value = value.into_iter().next();
                     self.variables.insert(name.clone(), value.filter(|arg| arg.known).map(|arg| arg.text));
                 }
                 for word in words {
@@ -251,6 +290,9 @@ impl<'w, 'r> Walk<'w, 'r> {
                     }
                 }
                 self.pour(redirects, &files, &output);
+                if let Some(here) = here {
+                    self.here = here;
+                }
                 output
             }
             Stage::Function { name, body } => {
@@ -271,6 +313,7 @@ impl<'w, 'r> Walk<'w, 'r> {
             let known = value.iter().all(|arg| arg.known);
             let text = value.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(" ");
             self.assigned(name, known.then_some(&text));
+            self.comes(name, &value);
             self.variables.insert(name.clone(), known.then_some(text));
         }
         let args: Vec<Arg> = simple.words.iter().flat_map(|word| self.expand(word)).collect();
@@ -279,6 +322,17 @@ impl<'w, 'r> Walk<'w, 'r> {
         self.pour(&simple.redirects, &files, &output);
         self.feeding = outer;
         output
+    }
+
+    /// Remembers what a variable carries.
+    fn comes(&mut self, name: &str, value: &[Arg]) {
+        let mut flow = command::merged(value);
+        flow.literal = None;
+        if flow.secret || flow.file || flow.network || flow.decoded {
+            self.origins.insert(name.to_owned(), flow);
+        } else {
+            self.origins.remove(name);
+        }
     }
 
     /// Settings that make an innocent program run something else.
@@ -291,186 +345,6 @@ impl<'w, 'r> Walk<'w, 'r> {
         if let (Some(wrapper), Some(value)) = (wrapper, value) {
             self.findings.add(&wrapper.0, self.at.clone());
             self.text(value.trim_start_matches('|'), Flow::default());
-        }
-    }
-
-    /// What a command wrote goes where its redirections point.
-    fn pour(&mut self, redirects: &[Redirect], files: &[String], output: &Flow) {
-        for redirect in redirects {
-            if let Redirect::Write(Word(pieces)) = redirect
-                && let [Piece::Sink(script)] = pieces.as_slice()
-            {
-                self.script(script, output, false);
-            }
-        }
-        for file in files {
-            self.remember(file, output);
-        }
-    }
-
-    /// Keeps what a file now holds, for when it is run.
-    fn remember(&mut self, path: &str, flow: &Flow) {
-        let path = path::normalise(path, self.context);
-        let held = self.written.entry(path).or_insert_with(|| Some(String::new()));
-        *held = held.take().zip(flow.literal.as_ref()).map(|(mut held, text)| {
-            held.push_str(text);
-            held.push('\n');
-            held
-        });
-    }
-
-    /// What this text wrote to the file, when that is known.
-    fn contents(&self, path: &str) -> Option<String> {
-        self.written.get(&path::normalise(path, self.context))?.clone()
-    }
-
-    /// The input that comes of the redirections, and the files they write.
-    fn redirects(&mut self, redirects: &[Redirect], mut input: Flow) -> (Flow, Vec<String>) {
-        let mut files = Vec::new();
-        for redirect in redirects {
-            match redirect {
-                Redirect::Here(word) => {
-                    let args = self.whole(word);
-                    input = args.flow;
-                    input.literal = args.known.then_some(args.text);
-                }
-                Redirect::Read(word) => {
-                    for arg in self.expand(word) {
-                        input.taint(&arg.flow);
-                        if arg.pipe {
-                            input.literal = arg.flow.literal;
-                        } else {
-                            let nature = path::read(
-                                &arg.text,
-                                Use::Read,
-                                &self.at,
-                                self.context,
-                                self.rules,
-                                self.findings,
-                            );
-                            input.literal = self.contents(&arg.text);
-                            input.file = true;
-                            input.secret |= nature.secret;
-                        }
-                    }
-                }
-                Redirect::Write(Word(pieces)) if matches!(pieces.as_slice(), [Piece::Sink(_)]) => {}
-                Redirect::Write(word) => {
-                    for arg in self.expand(word) {
-                        if !arg.pipe
-                            && arg.text != "/dev/null"
-                            && !arg.text.starts_with("/dev/std")
-                            && !arg.text.starts_with("/dev/tty")
-                        {
-                            if input.network {
-                                self.fetched.extend(arg.text.rsplit('/').next().map(str::to_owned));
-                            }
-                            self.signal(Signal::ShellWritesFile);
-                            files.extend(arg.known.then(|| arg.text.clone()));
-                            path::read(
-                                &arg.text,
-                                Use::Write,
-                                &self.at,
-                                self.context,
-                                self.rules,
-                                self.findings,
-                            );
-                        }
-                    }
-                }
-            }
-        }
-        (input, files)
-    }
-
-    /// The word as one text, spaces and all.
-    fn whole(&mut self, word: &Word) -> Arg {
-        let mut whole = Arg { known: true, ..Arg::default() };
-        for arg in self.pieces(word, false) {
-            whole.text.push_str(&arg.text);
-            whole.known &= arg.known;
-            whole.flow.taint(&arg.flow);
-            whole.pipe |= arg.pipe;
-        }
-        whole
-    }
-
-    /// The word as the arguments it becomes.
-    fn expand(&mut self, word: &Word) -> Vec<Arg> {
-        let args = self.pieces(word, true);
-        args.into_iter().flat_map(braces).collect()
-    }
-
-    fn pieces(&mut self, word: &Word, split: bool) -> Vec<Arg> {
-        let mut args: Vec<Arg> = Vec::new();
-        let mut current: Option<Arg> = None;
-        for piece in &word.0 {
-            let (value, quoted) = match piece {
-                Piece::Text(text) => (Arg::word(text), true),
-                Piece::Variable { name, fallback, quoted } => {
-                    let fallback = fallback.as_ref().map(|word| self.whole(word));
-                    (self.variable(name, fallback), *quoted)
-                }
-                Piece::Command { script, quoted } => {
-                    let flow = self.script(script, &Flow::default(), false);
-                    let literal = flow.literal.clone();
-                    (
-                        Arg {
-                            known: literal.is_some(),
-                            text: literal.unwrap_or_default(),
-                            flow,
-                            pipe: false,
-                        },
-                        *quoted,
-                    )
-                }
-                Piece::Process(script) => {
-                    let flow = self.script(script, &Flow::default(), false);
-                    (Arg { flow, pipe: true, ..Arg::word(PIPE) }, true)
-                }
-                Piece::Sink(script) => {
-                    let feeding = self.feeding.clone();
-                    self.script(script, &feeding, false);
-                    (Arg { pipe: true, ..Arg::word(PIPE) }, true)
-                }
-                Piece::Unknown => (Arg::default(), true),
-            };
-            if quoted || !split {
-                join(current.get_or_insert_with(|| Arg::word("")), &value.text, &value);
-                continue;
-            }
-            // Unquoted expansions fall apart at white space.
-            let mut parts = value.text.split_whitespace().peekable();
-            if value.text.starts_with(char::is_whitespace) {
-                args.extend(current.take());
-            }
-            if parts.peek().is_none() && !value.known {
-                join(current.get_or_insert_with(|| Arg::word("")), "", &value);
-            }
-            while let Some(part) = parts.next() {
-                join(current.get_or_insert_with(|| Arg::word("")), part, &value);
-                if parts.peek().is_some() {
-                    args.extend(current.take());
-                }
-            }
-            if value.text.ends_with(char::is_whitespace) {
-                args.extend(current.take());
-            }
-        }
-        args.extend(current);
-        args
-    }
-
-    fn variable(&self, name: &str, fallback: Option<Arg>) -> Arg {
-        match (self.variables.get(name), name) {
-            (Some(Some(value)), _) => Arg::word(value),
-            (None, "IFS") => Arg::word(" "),
-            (None, name) => match (KNOWN.iter().find(|(known, _)| *known == name), fallback) {
-                (Some((_, value)), _) => Arg::word(value),
-                (None, Some(fallback)) => fallback,
-                (None, None) => Arg::default(),
-            },
-            (Some(None), _) => Arg::default(),
         }
     }
 
@@ -495,46 +369,12 @@ impl<'w, 'r> Walk<'w, 'r> {
     }
 }
 
-/// Variables whose value is the same everywhere, as far as paths are judged.
-const KNOWN: [(&str, &str); 16] = [
-    ("HOME", "~"),
-    ("PWD", "."),
-    ("TMPDIR", "/tmp"),
-    ("TMP", "/tmp"),
-    ("TEMP", "/tmp"),
-    ("RUNNER_TEMP", "/tmp"),
-    ("USER", "user"),
-    ("LOGNAME", "user"),
-    ("SHELL", "/bin/bash"),
-    ("HERMES_HOME", "~/.hermes"),
-    ("CLAUDE_CONFIG_DIR", "~/.claude"),
-    ("CODEX_HOME", "~/.codex"),
-    ("XDG_CONFIG_HOME", "~/.config"),
-    ("GNUPGHOME", "~/.gnupg"),
-    ("KUBECONFIG", "~/.kube/config"),
-    ("HISTFILE", "~/.bash_history"),
-];
-
-/// What a pipe is called when a word names it.
-const PIPE: &str = "/dev/fd/63";
-
-fn join(arg: &mut Arg, text: &str, from: &Arg) {
-    if from.pipe {
-        arg.flow.literal.clone_from(&from.flow.literal);
-    }
-    arg.text.push_str(text);
-    arg.known &= from.known;
-    arg.pipe |= from.pipe;
-    arg.flow.taint(&from.flow);
-}
-
-/// `{rm,-rf,/}` is three words.
-fn braces(arg: Arg) -> Vec<Arg> {
-    let inner = arg.text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    match inner {
-        Some(inner) if inner.contains(',') && !inner.contains(['{', '}', ' ', '"', ':']) => {
-            inner.split(',').map(Arg::word).collect()
-        }
-        _ => vec![arg],
-    }
+/// The text between the marks that show it is code: models put them where none belong.
+fn unfenced(text: &str) -> &str {
+    let inner = || {
+        let (language, rest) = text.trim().strip_prefix("```")?.split_once('\n')?;
+        let inner = rest.strip_suffix("```")?;
+        (language.len() < 12 && !inner.contains("```")).then_some(inner)
+    };
+    inner().unwrap_or(text)
 }

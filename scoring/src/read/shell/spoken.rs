@@ -20,8 +20,13 @@ pub(super) fn spoken(name: &str, args: &[Arg]) -> String {
         })
     };
     let escapes = words.clone().take_while(is_option).any(|word| word.contains('e'));
+    let open = words.clone().take_while(is_option).any(|word| word.contains('n'));
     let text = words.skip_while(is_option).collect::<Vec<_>>().join(" ");
-    if escapes { ansi(&text) } else { text }
+    let mut text = if escapes { ansi(&text) } else { text };
+    if !open {
+        text.push('\n');
+    }
+    text
 }
 
 /// The format, again and again until its words are used up.
@@ -62,6 +67,6 @@ mod tests {
         assert_eq!(printed("printf", &["%s ", "rm", "-rf"]), "rm -rf ");
         assert_eq!(printed("printf", &["%d%%"]), "%");
         assert_eq!(printed("echo", &["-ne", r"\x72m"]), "rm");
-        assert_eq!(printed("echo", &["-rf", r"\x72m"]), r"-rf \x72m");
+        assert_eq!(printed("echo", &["-rf", r"\x72m"]), "-rf \\x72m\n");
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum Stage {
         words: Vec<Word>,
         parts: Vec<Script>,
         redirects: Vec<Redirect>,
+        /// A subshell: what it sets ends with it.
+        apart: bool,
     },
     Function {
         name: String,
@@ -54,6 +56,7 @@ pub(crate) enum Piece {
     Variable {
         name: String,
         fallback: Option<Word>,
+        change: Option<Change>,
         quoted: bool,
     },
     Command {
@@ -72,6 +75,37 @@ pub(crate) enum Piece {
 pub(crate) enum Redirect {
     Read(Word),
     Write(Word),
-    /// Text given as input.
-    Here(Word),
+    /// Text given as input, on the descriptor.
+    Here(u32, Word),
+    /// Input from another descriptor.
+    From(u32),
+}
+
+/// What `${x…}` makes of a value.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    Slice {
+        from: i64,
+        length: Option<i64>,
+    },
+    Strip {
+        pattern: String,
+        end: bool,
+        longest: bool,
+    },
+    Replace {
+        pattern: String,
+        with: String,
+        all: bool,
+    },
+    Upper {
+        all: bool,
+    },
+    Lower {
+        all: bool,
+    },
+    /// `${x@E}`
+    Unescape,
+    /// `${!x}`: the value names another variable.
+    Follow,
 }

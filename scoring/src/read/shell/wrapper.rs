@@ -1,6 +1,7 @@
 //! Programs that run what stands in their own words: sudo, xargs, find, ssh and their like.
 
-use super::command::{is_code_option, merged, option_value};
+use super::command::merged;
+use super::interpreter::{is_code_option, option_value};
 use super::{Arg, Flow, Walk};
 use crate::rules::pack::{Language, Wrapper};
 use crate::rules::{Rule, Signal};
@@ -15,6 +16,9 @@ impl<'r> Walk<'_, 'r> {
         args: &[Arg],
         input: &Flow,
     ) -> Option<Flow> {
+        if !wrapper.escape.is_empty() {
+            return self.escapes(rule, wrapper, args, input);
+        }
         let mut rest = args;
         if !wrapper.sub.is_empty() {
             let mut index = 0;
@@ -35,11 +39,9 @@ impl<'r> Walk<'_, 'r> {
         if !wrapper.script.is_empty() {
             let script = option_value(&wrapper.script, rest)?;
             self.findings.add(rule, self.at.clone());
-            if !wrapper.sub.is_empty() {
-                // `git rebase -x make` is still a rebase.
-                let words: Vec<&str> = args.iter().map(|arg| arg.text.as_str()).collect();
-                self.subs(&self.rules.programs.of(name), &words, &words, &[]);
-            }
+            // `git rebase -x make` is still a rebase.
+            let words: Vec<&str> = args.iter().map(|arg| arg.text.as_str()).collect();
+            self.subs(&self.rules.programs.of(name), &words, &words, &[]);
             return Some(self.code_text(&script, Language::Shell, input));
         }
         if !wrapper.after.is_empty() {
@@ -62,6 +64,7 @@ impl<'r> Walk<'_, 'r> {
                 self.assigned(name, value.as_ref());
                 if rule.id == "shell.wrapper.alias" {
                     self.text(value.as_deref().unwrap_or_default(), Flow::default());
+                    self.named.insert(self.place(name), value.clone().unwrap_or_default());
                 }
                 self.variables.insert(name.to_owned(), value);
                 rest = after;
@@ -72,12 +75,18 @@ impl<'r> Walk<'_, 'r> {
                 break;
             }
         }
+        if rest.is_empty() && rule.id == "shell.wrapper.remote" && input.literal.is_some() {
+            // What a login shell reads from its input.
+            self.findings.add(rule, self.at.clone());
+            return Some(self.text(input.literal.as_deref().unwrap_or_default(), Flow::default()));
+        }
         let feeds = matches!(rule.id.as_str(), "shell.wrapper.xargs" | "shell.wrapper.parallel");
         if rest.is_empty() && !(feeds && input.literal.is_some()) {
             return None;
         }
         self.findings.add(rule, self.at.clone());
-        let own: Vec<&str> = args.iter().take(args.len() - rest.len()).map(|arg| arg.text.as_str()).collect();
+        let count = if rule.id == "shell.wrapper.terminal" { args.len() } else { args.len() - rest.len() };
+        let own: Vec<&str> = args.iter().take(count).map(|arg| arg.text.as_str()).collect();
         self.subs(&self.rules.programs.of(name), &[], &own, &[]);
         if wrapper.joined {
             let own = rest.iter().rev().take_while(|arg| wrapper.trailing.contains(&arg.text)).count();
@@ -85,6 +94,11 @@ impl<'r> Walk<'_, 'r> {
             let rest = rest.get(..rest.len() - own).unwrap_or_default();
             // `tmux new sh -c 'text'` takes words, `tmux send-keys` text: each may be meant.
             self.carried(words, false);
+            if words.len() > 1 {
+                self.attempt(|walk| {
+                    walk.run(words, Flow::default());
+                });
+            }
             let text = Arg {
                 text: rest.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(" "),
                 known: rest.iter().all(|arg| arg.known),
@@ -105,6 +119,34 @@ impl<'r> Walk<'_, 'r> {
             self.fed(&mut inner, &token(&own), input);
         }
         Some(self.run_or_read(&inner, input.clone()))
+    }
+
+    /// `vim -c ':!cmd'`, `gdb -ex 'shell cmd'`, `psql -c '\\! cmd'`: text behind the program's own mark for a
+    /// shell, in its words or its input.
+    fn escapes(&mut self, rule: &'r Rule, wrapper: &Wrapper, args: &[Arg], input: &Flow) -> Option<Flow> {
+        let texts = args.iter().map(|arg| arg.text.as_str());
+        let lines = texts.chain(input.literal.as_deref()).flat_map(str::lines);
+        let marked: Vec<String> = lines
+            .filter_map(|line| {
+                let line = line.trim_start();
+                let rest = wrapper.escape.iter().find_map(|mark| line.strip_prefix(mark.as_str()))?;
+                Some(rest.trim_start().to_owned())
+            })
+            .filter(|text| !text.is_empty())
+            .collect();
+        for text in marked {
+            self.attempt(|walk| {
+                walk.findings.add(rule, walk.at.clone());
+                walk.text(&text, Flow::default());
+            });
+        }
+        if let Some(code) = option_value(&wrapper.code, args) {
+            self.attempt(|walk| {
+                walk.findings.add(rule, walk.at.clone());
+                walk.interpret(&code.text, Language::Code, Flow::default());
+            });
+        }
+        None
     }
 
     /// `find … -exec cmd {} +`, `parallel ::: a b`, `kubectl exec pod -- cmd`.
@@ -131,6 +173,7 @@ impl<'r> Walk<'_, 'r> {
                 .iter()
                 .position(|arg| arg.text == ";" || (arg.text == "+" && rule.id.ends_with("find")));
             let (inner, later) = inner.split_at(end.unwrap_or(inner.len()));
+            let inner = inner.get(wrapper.skip..).unwrap_or_default();
             self.findings.add(rule, self.at.clone());
             let every = format!("{}/*", start.trim_end_matches('/'));
             let inner: Vec<Arg> = inner
@@ -170,6 +213,13 @@ impl<'r> Walk<'_, 'r> {
             (None, Some(words)) => words.split_whitespace().map(Arg::word).collect(),
             (None, None) => vec![Arg { text: "*".to_owned(), known: true, flow: input.clone(), pipe: false }],
         };
+        if let [command] = inner.as_slice()
+            && command.text.contains(' ')
+        {
+            // `parallel 'text' ::: words`: the words follow the text.
+            let command = command.clone();
+            self.code_text(&command, Language::Shell, &Flow::default());
+        }
         if inner.is_empty() {
             for command in fed {
                 self.code_text(&command, Language::Shell, &Flow::default());

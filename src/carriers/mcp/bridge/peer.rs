@@ -379,9 +379,8 @@ impl Peer {
 
     /// A request of the server to its client, held back where policy says so.
     async fn judge(self: Arc<Self>, call: CallFrame) {
-        let origin = self.session.origin();
         let mut line = Quiet(Arc::clone(&self));
-        let end = self.door.take(&self.session, origin, call, &mut None, self.manners, &mut line).await;
+        let end = self.door.take(&self.session, call, &mut None, self.manners, &mut line).await;
         match end {
             End::Forward(permit) | End::ForTask(permit, _) => {
                 let (frame, settlement) = permit.spend();

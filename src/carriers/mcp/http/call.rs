@@ -68,8 +68,8 @@ impl Agents {
             _ => None,
         };
         let mut line = HttpLine { head: Some(head), events: None, accepts_events: asked.accepts_events };
-        let (origin, id) = (session.origin(), call.id.clone());
-        let end = self.door.take(&session, origin, call, &mut under_way, route.manners, &mut line).await;
+        let id = call.id.clone();
+        let end = self.door.take(&session, call, &mut under_way, route.manners, &mut line).await;
         match end {
             End::Forward(permit) => {
                 self.forward(route, *permit, asked.head, session, id, under_way, line).await

@@ -96,14 +96,14 @@ impl Agents {
         forward_warrant: bool,
         call: &mut CallFrame,
     ) -> Result<(), Response<Reply>> {
-        let CallFrame { kind, frame, id, shown, .. } = call;
+        let CallFrame { kind, frame, id, presented, .. } = call;
         let kind = *kind;
         let refuse = |error: ReceiveError, code| {
             self.door.firewall.record_refused(&session.origin(), name_of(kind), &error.to_string());
             Err(json(StatusCode::BAD_REQUEST, answer::error(id, code, &error.to_string())))
         };
         match shown::take(&mut asked.head.headers, forward_warrant) {
-            Ok(warrant) => *shown = warrant,
+            Ok(warrant) => *presented = warrant,
             Err(error) => return refuse(error.into(), code::NOT_PERMITTED),
         }
         let headers = &asked.head.headers;
