@@ -37,8 +37,10 @@ pub(crate) fn unwrap<'a, 'r>(call: &Call<'a>, rules: &'r Rules, findings: &mut F
     };
     strip_prefix(&mut inner);
     for _ in 0..DISPATCHES {
-        let Some((dispatcher, next)) =
-            rules.dispatchers.iter().find_map(|dispatcher| Some((dispatcher, dispatch(dispatcher, &inner)?)))
+        let Some((dispatcher, next)) = rules
+            .dispatchers
+            .iter()
+            .find_map(|dispatcher| Some((dispatcher, dispatch(dispatcher, &inner, rules)?)))
         else {
             break;
         };
@@ -59,9 +61,15 @@ fn strip_prefix(inner: &mut Inner<'_>) {
     }
 }
 
-fn dispatch<'a>(dispatcher: &crate::rules::Dispatcher, inner: &Inner<'a>) -> Option<Inner<'a>> {
+fn dispatch<'a>(
+    dispatcher: &crate::rules::Dispatcher,
+    inner: &Inner<'a>,
+    rules: &Rules,
+) -> Option<Inner<'a>> {
     let spec = &dispatcher.spec;
-    if !spec.tools.iter().any(|tool| glob::matches(tool, &inner.tool)) {
+    let named = spec.tools.iter().any(|tool| tool != "*" && glob::matches(tool, &inner.tool));
+    let any = spec.tools.iter().any(|tool| tool == "*");
+    if !(named || any) {
         return None;
     }
     let name = spec.name.iter().find_map(|name| inner.arguments.get(name)?.as_str())?;
@@ -77,6 +85,10 @@ fn dispatch<'a>(dispatcher: &crate::rules::Dispatcher, inner: &Inner<'a>) -> Opt
         None if spec.arguments.is_empty() => Value::Null,
         None => return None,
     };
+    // A tool that says what it does does not do something else because its caller says so.
+    if (!named && !arguments.is_object()) || ((!named || dispatcher.unsigned) && !is_open(inner, rules)) {
+        return None;
+    }
     let pointer = field.map_or_else(String::new, |field| format!("{}/{field}", inner.pointer));
     Some(Inner {
         server: inner.server,
@@ -84,6 +96,17 @@ fn dispatch<'a>(dispatcher: &crate::rules::Dispatcher, inner: &Inner<'a>) -> Opt
         arguments: Cow::Owned(arguments),
         pointer,
     })
+}
+
+/// Whether neither a pack nor the tool's name says what it does.
+fn is_open(inner: &Inner<'_>, rules: &Rules) -> bool {
+    let known = rules.tools.of(&inner.tool);
+    let takes = |entry: &&ToolRule| takes(&entry.spec, inner.server, &inner.arguments);
+    !known.iter().any(takes)
+        && rules
+            .lexicon
+            .verb(&name::words(&inner.tool), usize::MAX)
+            .is_none_or(|spoken| spoken.weak || spoken.vague)
 }
 
 /// Finds what the tool does, most trusted source first.

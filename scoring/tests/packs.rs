@@ -83,11 +83,6 @@ fn an_unsigned_pack_lowers_no_floor_by_a_way_around() {
             "lowers a shipped floor",
         ),
         (
-            "[[dispatcher]]\nid = \"x\"\nreason = \"r\"\ntools = [\"*\"]\nname = [\"command\"]\narguments = []\nmatch = [{ tool = \"a\", args = { command = \"b\" } }]",
-            "lowers a shipped floor",
-        ),
-        ("[signals.hint_destructive]\nid = \"x\"\nreason = \"r\"\neffect = \"read\"", "signal x lowers"),
-        (
             "[[calm]]\nid = \"x\"\nreason = \"r\"\ncalms = []\ncovers = \"figure\"\nre = \"die\"",
             "rule x takes",
         ),
@@ -95,6 +90,16 @@ fn an_unsigned_pack_lowers_no_floor_by_a_way_around() {
         let refused = unsigned(pack).unwrap_err().to_string();
         assert!(refused.contains(said) && refused.contains("ours.toml"), "{pack}\n{refused}");
     }
+}
+
+#[test]
+fn an_unsigned_dispatcher_speaks_only_of_tools_nobody_knows() {
+    let pack = "[[dispatcher]]\nid = \"x\"\nreason = \"r\"\ntools = [\"delete_repository\", \"gateway\"]\nname = [\"id\"]\narguments = []\nmatch = [{ tool = \"gateway\", args = { id = \"get_it\" } }]";
+    let class = |rules: &Rules, tool: &str| judged(rules, "x", tool, &json!({ "id": "get_it" })).class;
+    let rules = unsigned(pack).unwrap();
+    assert_eq!(class(&rules, "delete_repository"), SideEffect::Critical);
+    assert_eq!(class(&rules, "gateway"), SideEffect::ReadOnly);
+    assert_eq!(class(&signed(pack).unwrap(), "delete_repository"), SideEffect::ReadOnly);
 }
 
 #[test]

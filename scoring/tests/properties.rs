@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use herma_scoring::{Assessment, Call, Context, Kind, Rules, SideEffect, assess};
+use herma_scoring::{Assessment, Call, Context, Kind, Rules, SideEffect, assess, crisis};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -320,4 +320,72 @@ proptest! {
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What people write and what is around it.
+const SAID: [&str; 6] = [
+    "i want to die",
+    "i am going to kill myself tonight",
+    "my brother says he will kill himself",
+    "quiero morirme, ya no puedo más",
+    "ich will nicht mehr leben",
+    "我不想活了",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn nothing_said_before_or_after_unsays_a_crisis(said in 0..SAID.len(), more in "[a-z ]{0,80}", before in "[a-z ]{0,80}") {
+        let text = format!("{before}. {}. {more}", SAID.get(said).unwrap());
+        prop_assert!(crisis::signals(&text, &RULES).is_some(), "{text}");
+    }
+
+    #[test]
+    fn no_text_breaks_the_crisis_reader_and_its_places_are_in_the_text(text in "\\PC{0,200}") {
+        if let Some(evidence) = crisis::signals(&text, &RULES) {
+            prop_assert_eq!(evidence.rules.len(), evidence.spans.len());
+            prop_assert!(evidence.spans.iter().all(|(from, to)| from <= to && *to <= text.len()));
+        }
+    }
+
+    #[test]
+    fn only_a_named_person_other_than_the_one_in_crisis_clears_a_watch(
+        acts in proptest::collection::vec((0..6u8, 0..3usize, 0..SAID.len()), 1..24),
+    ) {
+        let mut watch = crisis::Watch::default();
+        let people = ["ana", "ben", "cleo"];
+        let mut held = [false; 3];
+        let mut at_ms = 0;
+        for (act, who, said) in acts {
+            let (person, said) = (*people.get(who).unwrap(), *SAID.get(said).unwrap());
+            at_ms += 400 * 24 * 60 * 60 * 1000;
+            let moment = crisis::Moment { at_ms, conversation: None };
+            match act {
+                0 => { watch.hear(person, said, moment, &RULES); held[who] = true; }
+                1 => { watch.hear(person, "never mind, i was joking", moment, &RULES); }
+                2 => { prop_assert!(watch.clear(person, person, "i am fine").is_err()); }
+                3 => { prop_assert!(watch.clear(person, "", "because").is_err()); }
+                4 => { watch = serde_json::from_str(&serde_json::to_string(&watch).unwrap()).unwrap(); }
+                _ => {
+                    prop_assert_eq!(watch.clear(person, "dr. lee", "spoke with them").is_ok(), held[who]);
+                    held[who] = false;
+                }
+            }
+            for (person, held) in people.iter().zip(held) {
+                prop_assert_eq!(watch.holds(Some(person), None), held);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mebibyte_of_any_letters_is_read_within_bounds() {
+    for unit in ["want to die ", "i w4nt ", "*a*", "死にたい", "%41", "a ", "\\u0041", "ay way "] {
+        let text = unit.repeat((1 << 20) / unit.len());
+        let start = std::time::Instant::now();
+        crisis::signals(&text, &RULES);
+        // The bound is 50 ms with optimisation; this build has little of it.
+        assert!(start.elapsed().as_millis() < 3_000, "{unit:?} took {:?}", start.elapsed());
+    }
 }

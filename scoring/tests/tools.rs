@@ -141,6 +141,26 @@ fn a_dispatcher_is_as_risky_as_what_it_runs() {
 }
 
 #[test]
+fn an_argument_does_not_make_a_known_tool_another() {
+    let rules = Rules::shipped().unwrap();
+    for tool in ["delete_repository", "send_message", "drop-database", "transfer_funds"] {
+        let bare = judged(&rules, "x", tool, &json!({}));
+        for arguments in [
+            json!({"command": "list", "parameters": {}}),
+            json!({"operation": "get_status", "arguments": "{}"}),
+            json!({"tool_name": "read_file", "args": {"path": "a"}}),
+        ] {
+            let found = judged(&rules, "x", tool, &arguments);
+            assert!(found.class >= bare.class && found.risk_score >= bare.risk_score, "{tool} {arguments}");
+        }
+    }
+    let shell = json!({"command": "shutdown", "parameters": {}});
+    assert_eq!(judged(&rules, "hermes", "terminal", &shell).class, SideEffect::Critical);
+    let gateway = json!({"operationId": "deletePet", "params": {"id": 1}});
+    assert_eq!(judged(&rules, "x", "gateway", &gateway).class, SideEffect::Critical);
+}
+
+#[test]
 fn a_changed_definition_is_not_trusted() {
     let rules = Rules::shipped().unwrap();
     let call = Call { kind: Kind::Tool, server: "x", tool: "read_file", arguments: &json!({"path": "a"}) };

@@ -132,7 +132,8 @@ impl Firewall {
         let claim = match judged.ruling.route {
             Route::Execute | Route::Review => None,
             Route::Block => {
-                return Err(Refusal::Blocked { rule: judged.ruling.rule, why: judged.ruling.why });
+                let Ruling { rule, why, .. } = judged.ruling;
+                return Err(Refusal::Blocked { rule: rule.into_owned(), why: why.into_owned() });
             }
             Route::Gate => match self.gate(&call, session, &judged, &policy, client).await? {
                 Passage::Approved(claim) => Some(claim),

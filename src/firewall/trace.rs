@@ -51,7 +51,7 @@ pub(super) fn routed(
         .with("reversible", assessment.reversible())
         .with("risk_score", round(assessment.risk_score))
         .with("route", ruling.route.name())
-        .with("rule", ruling.rule.as_str())
+        .with("rule", &*ruling.rule)
         .with("server", &*call.origin.server)
         .with("session", &*call.origin.session)
         .with("tool_name", call.tool.as_str())

@@ -2,6 +2,8 @@
 
 mod rule;
 
+use std::borrow::Cow;
+
 use herma_scoring::{Assessment, Reversibility, SideEffect};
 use herma_warrant::Grant;
 use serde::{Deserialize, Serialize};
@@ -128,16 +130,16 @@ pub struct Policy {
 pub struct Ruling {
     pub route: Route,
     /// Id of the operator's rule, or of the built-in step.
-    pub rule: String,
-    pub why: String,
+    pub rule: Cow<'static, str>,
+    pub why: Cow<'static, str>,
     /// In observe mode: the route that was not taken.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub would: Option<Route>,
 }
 
 impl Ruling {
-    fn new(route: Route, rule: &str, why: impl Into<String>) -> Self {
-        Self { route, rule: rule.to_owned(), why: why.into(), would: None }
+    fn new(route: Route, rule: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { route, rule: rule.into(), why: why.into(), would: None }
     }
 }
 
@@ -158,7 +160,7 @@ impl Policy {
 
     fn strict(&self, subject: &Subject<'_>, assessment: &Assessment, grant: &Grant) -> Ruling {
         if let Grant::Refused { why } = grant {
-            return Ruling::new(Route::Block, "warrant", why);
+            return Ruling::new(Route::Block, "warrant", why.clone());
         }
         let matched = self.rules.iter().find(|rule| rule.matcher.matches(subject, assessment.class));
         let forbidden = self
@@ -166,21 +168,21 @@ impl Policy {
             .iter()
             .find(|rule| rule.route == Route::Block && rule.matcher.matches(subject, assessment.class));
         if let Some(rule) = forbidden {
-            return Ruling::new(Route::Block, &rule.id, &rule.reason);
+            return Ruling::new(Route::Block, rule.id.clone(), rule.reason.clone());
         }
         if must_be_confirmed(assessment) {
             return Ruling::new(Route::Gate, "crisis", "a person may be in crisis: a person confirms first");
         }
         if let Grant::Gated { why } = grant {
-            return Ruling::new(Route::Gate, "warrant", why);
+            return Ruling::new(Route::Gate, "warrant", why.clone());
         }
         match matched {
             Some(rule) if rule.route == Route::Review && assessment.undo.is_none() => Ruling::new(
                 Route::Gate,
-                &rule.id,
+                rule.id.clone(),
                 format!("{} (review needs a declared undo and this tool has none)", rule.reason),
             ),
-            Some(rule) => Ruling::new(rule.route, &rule.id, &rule.reason),
+            Some(rule) => Ruling::new(rule.route, rule.id.clone(), rule.reason.clone()),
             None => self.by_threshold(assessment),
         }
     }
@@ -205,7 +207,7 @@ impl Policy {
                 ),
             )
         } else if risk_score < execute_below {
-            Ruling::new(Route::Execute, "risk", format!("risk {risk_score:.2} is below {execute_below:.2}"))
+            Ruling::new(Route::Execute, "risk", "the risk is below what waits or is reviewed")
         } else if confidence < weak_confidence {
             Ruling::new(
                 Route::Gate,
@@ -215,11 +217,7 @@ impl Policy {
         } else if undoable(assessment) {
             Ruling::new(Route::Review, "undo", "it can be undone: it runs now and is reviewed afterwards")
         } else {
-            Ruling::new(
-                Route::Execute,
-                "confidence",
-                format!("risk {risk_score:.2} with confidence {confidence:.2}"),
-            )
+            Ruling::new(Route::Execute, "confidence", "the risk is moderate, and enough is known of the call")
         }
     }
 

@@ -5,7 +5,7 @@ mod model;
 mod watch;
 
 use crate::rules::pack::{Covers, Tier};
-use crate::rules::{Called, CalmRule, CrisisRules, Owner, Rule, Rules, Signal};
+use crate::rules::{Called, CalmRule, CrisisRule, CrisisRules, Owner, Rule, Rules, Signal};
 use crate::text;
 
 pub use crate::text::fold;
@@ -229,7 +229,7 @@ fn look<'r>(folded: &str, rules: &'r CrisisRules) -> Vec<Hit<'r>> {
                         && rules
                             .calms
                             .get(calm)
-                            .is_some_and(|calm| takes_back(calm, *call, folded, (start, end), rules))
+                            .is_some_and(|calm| takes_back(calm, rule, *call, folded, (start, end), rules))
                 }
                 Owner::Rule(_) => false,
             })
@@ -250,25 +250,26 @@ fn look<'r>(folded: &str, rules: &'r CrisisRules) -> Vec<Hit<'r>> {
 
 fn takes_back(
     calm: &CalmRule,
+    rule: &CrisisRule,
     called: Called,
     folded: &str,
     (start, end): (usize, usize),
     rules: &CrisisRules,
 ) -> bool {
     let mut found = rules.find(called, folded);
+    let is_person = |word: &str| calm.persons.contains(word) || rule.persons.contains(word);
     let overlaps = |(from, to): (usize, usize)| from < end && start < to;
     match calm.spec.covers {
         // One trailing sign belongs to the match's edge, not to its words.
         Covers::Figure => found.any(|(from, to)| from <= start && end <= to + 1),
         Covers::Matter => {
             // Who speaks is often said just before: `i`, `we just`.
-            let speaks =
-                || words(folded, start.saturating_sub(BEFORE), end).any(|word| calm.persons.contains(word));
+            let speaks = || words(folded, start.saturating_sub(BEFORE), end).any(&is_person);
             found.any(overlaps) && !speaks()
         }
         Covers::Lore => found.filter(|span| overlaps(*span)).any(|(from, to)| {
             !words(folded, from.min(start.saturating_sub(BEFORE)), to.max(end))
-                .any(|word| calm.persons.contains(word) || rules.relations.contains(word))
+                .any(|word| is_person(word) || rules.relations.contains(word))
         }),
     }
 }

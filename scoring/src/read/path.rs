@@ -90,14 +90,34 @@ pub(crate) fn ids<'r>(text: &str, context: &Context<'_>, rules: &'r Rules) -> im
 }
 
 fn matching<'p, 'r: 'p>(path: &'p str, rules: &'r Rules) -> impl Iterator<Item = &'r PathRule> + use<'p, 'r> {
+    // Steps upwards whose start is not known may well end at the root.
+    let above = path.starts_with("../").then(|| format!("/{}", path.trim_start_matches("../")));
     let called = rules.path_stems.called(path.as_bytes());
     // What a wildcard at the end stands for lies in the directory before it.
     let solid = path.trim_end_matches(['*', '?']).trim_end_matches('/');
-    called.into_iter().filter_map(|index| rules.paths.get(index)).filter(move |entry| {
+    let named = called.into_iter().filter_map(|index| rules.paths.get(index)).filter(move |entry| {
         let judged = if entry.scratch { solid } else { path };
-        let takes = |pattern: &String| glob::matches_path(pattern, judged);
-        entry.globs.iter().any(takes) && !entry.except.iter().any(takes)
-    })
+        let takes = |path: &str| {
+            let takes = |pattern: &String| glob::matches_path(pattern, path);
+            entry.globs.iter().any(takes) && !entry.except.iter().any(takes)
+        };
+        takes(judged) || (!entry.scratch && above.as_deref().is_some_and(takes))
+    });
+    named.chain(hidden(path, rules))
+}
+
+/// Guarded files a wildcard in the path stands for: `/etc/shad?w`, `/etc/sha*`.
+fn hidden<'r>(path: &str, rules: &'r Rules) -> impl Iterator<Item = &'r PathRule> + use<'r> {
+    const LEAST: usize = 2;
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let spelled = name.bytes().filter(u8::is_ascii_alphanumeric).count() >= LEAST;
+    let wild = path.starts_with('/') && spelled && path.contains(['*', '?']);
+    let stands_for = |pattern: &String| {
+        let literal = pattern.trim_end_matches('*');
+        literal.starts_with('/') && glob::is_literal(literal) && glob::matches(path, literal)
+    };
+    let guarded = rules.paths.iter().filter(move |_| wild).filter(|entry| entry.anywhere);
+    guarded.filter(|entry| entry.globs.iter().any(stands_for)).collect::<Vec<_>>().into_iter()
 }
 
 fn is_project(path: &str, context: &Context<'_>) -> bool {
@@ -124,14 +144,21 @@ pub(crate) fn normalise(text: &str, context: &Context<'_>) -> String {
         Some(cwd) if !text.starts_with(['/', '~']) => format!("{}/{text}", expand(cwd, context)),
         _ => text,
     };
-    let absolute = joined.starts_with('/');
+    let mut absolute = joined.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in joined.split('/') {
         match part {
             "" | "." => {}
             ".." => match parts.last() {
                 Some(&"..") | None if !absolute => parts.push(".."),
-                Some(&"~") => parts = vec!["..", ".."],
+                Some(&"~") => match context.home {
+                    Some(home) => {
+                        absolute = true;
+                        parts = home.split('/').filter(|part| !part.is_empty()).collect();
+                        parts.pop();
+                    }
+                    None => parts = vec!["..", ".."],
+                },
                 _ => {
                     parts.pop();
                 }
@@ -202,5 +229,6 @@ mod tests {
             assert_eq!(normalise(text, &context), "~/.ssh/id_rsa", "{text}");
         }
         assert_eq!(normalise("/./..//etc/passwd", &context), "/etc/passwd");
+        assert_eq!(normalise("../../../../etc/shadow", &context), "/etc/shadow");
     }
 }

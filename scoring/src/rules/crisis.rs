@@ -2,7 +2,7 @@
 //! first turn up together: seventeen languages are loaded, few are spoken.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use regex_automata::nfa::thompson::backtrack::{self, BoundedBacktracker};
 use regex_automata::nfa::thompson::{self, NFA};
@@ -25,6 +25,8 @@ pub(crate) struct CrisisRule {
     pub(crate) rule: Rule,
     pub(crate) spec: Crisis,
     pub(crate) calms: Vec<usize>,
+    /// Words of the first and second person in the language of its pack.
+    pub(crate) persons: Arc<HashSet<String>>,
 }
 
 /// Wording that takes a match back.
@@ -33,7 +35,7 @@ pub(crate) struct CalmRule {
     pub(crate) rule: Rule,
     pub(crate) spec: Calm,
     /// Words of the first and second person in the language of its pack.
-    pub(crate) persons: HashSet<String>,
+    pub(crate) persons: Arc<HashSet<String>>,
 }
 
 /// Whose pattern it is: an index into the rules, or into the calms.
@@ -114,8 +116,7 @@ impl CrisisRules {
                 let apart = || ways(&calm.re, &[], &[]);
                 draft.take(owner, &calm.ways, apart, *operator).map_err(|fault| fault.of(name, &calm.id))?;
                 let rule = effects.rule(name, &calm.id, &calm.reason, "none")?;
-                let persons = pack.fold.iter().flat_map(|fold| fold.persons.iter().cloned()).collect();
-                built.calms.push(CalmRule { rule, spec: calm.clone(), persons });
+                built.calms.push(CalmRule { rule, spec: calm.clone(), persons: persons(packs, &calm.id) });
             }
             if let Some(fold) = &pack.fold {
                 built.vocabulary.words.extend(fold.words.clone());
@@ -138,6 +139,7 @@ impl CrisisRules {
                 built.rules.push(CrisisRule {
                     rule: effects.rule(name, &crisis.id, &crisis.reason, "none")?,
                     calms: calms.map(|(index, _)| index).collect(),
+                    persons: persons(packs, &crisis.id),
                     spec: crisis.clone(),
                 });
             }
@@ -224,6 +226,15 @@ impl CrisisRules {
         })
         .take(16)
     }
+}
+
+/// Words of the first and second person in the language a rule's id names: a language may have several packs.
+fn persons(packs: &[(String, Pack, bool)], id: &str) -> Arc<HashSet<String>> {
+    let language = |id: &str| id.split('.').nth(1).unwrap_or_default().to_owned();
+    let speaks = |pack: &Pack| pack.crisis.iter().any(|rule| language(&rule.id) == language(id));
+    let folds =
+        packs.iter().filter(|(_, pack, _)| speaks(pack)).filter_map(|(_, pack, _)| pack.fold.as_ref());
+    Arc::new(folds.flat_map(|fold| fold.persons.iter().cloned()).collect())
 }
 
 /// Patterns and their words, on the way to [`CrisisRules`].

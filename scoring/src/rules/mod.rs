@@ -20,7 +20,7 @@ mod reference;
 mod ways;
 
 use crate::text::fold_pattern;
-pub(crate) use crisis::{Called, CalmRule, CrisisRules, Owner};
+pub(crate) use crisis::{Called, CalmRule, CrisisRule, CrisisRules, Owner};
 use lexicon::Lexicon;
 pub(crate) use lexicon::Spoken;
 use pack::Pack;
@@ -128,6 +128,8 @@ impl Tools {
 pub(crate) struct Dispatcher {
     pub(crate) rule: Rule,
     pub(crate) spec: pack::Dispatcher,
+    /// From a pack that nobody trusted signed: it speaks only of tools nobody else knows.
+    pub(crate) unsigned: bool,
 }
 
 #[derive(Debug)]
@@ -428,7 +430,11 @@ impl Rules {
         }
         for dispatcher in &pack.dispatcher {
             let rule = effects.rule(name, &dispatcher.id, &dispatcher.reason, "none")?;
-            self.dispatchers.push(Dispatcher { rule, spec: dispatcher.clone() });
+            self.dispatchers.push(Dispatcher {
+                rule,
+                spec: dispatcher.clone(),
+                unsigned: operator && !trusted,
+            });
         }
         for path in &pack.path {
             let mut rule = effects.rule(name, &path.id, &path.reason, "none")?;

@@ -430,6 +430,9 @@ pub(crate) struct Program {
     /// Its input and its arguments go over the network.
     #[serde(default)]
     pub(crate) sends: bool,
+    /// With other rights even its ordinary use changes the machine.
+    #[serde(default)]
+    pub(crate) admin: bool,
     /// It runs what its operands hold: packages, for one.
     #[serde(default)]
     pub(crate) installs: bool,

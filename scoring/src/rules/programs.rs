@@ -29,6 +29,7 @@ pub(crate) struct Spec {
     pub(crate) gives: Option<Gives>,
     pub(crate) sends: bool,
     pub(crate) installs: bool,
+    pub(crate) admin: bool,
     pub(crate) subs: Vec<Sub>,
 }
 
@@ -93,6 +94,7 @@ impl Programs {
                     gives: program.gives,
                     sends: program.sends,
                     installs: program.installs,
+                    admin: program.admin,
                     subs: subs.collect::<Result<_, RuleError>>()?,
                 });
                 for name in &program.names {

@@ -8,10 +8,13 @@ pub(super) fn readings(text: &str, turned: bool, backward: bool) -> Vec<String> 
     if has(b'%') {
         texts.extend(percent(text));
     }
+    if bytes.iter().filter(|byte| **byte == b'=').count() > 2 {
+        texts.extend(percent(&text.replace('%', "").replace("=\n", "").replace('=', "%")));
+    }
     if has(b'&') && has(b';') {
         texts.push(entities(text));
     }
-    if has(b'\\') && (text.contains("\\u") || text.contains("\\x")) {
+    if has(b'\\') && (text.contains("\\u") || text.contains("\\x") || text.contains("\\1")) {
         texts.push(escapes(text));
     }
     if has(b'<') && has(b'>') {
@@ -38,6 +41,7 @@ pub(super) fn readings(text: &str, turned: bool, backward: bool) -> Vec<String> 
     for word in bytes.split(is_gap).filter(|word| word.len() >= 12) {
         texts.extend(base64(word));
         texts.extend(hex(word));
+        texts.extend(base32(word));
     }
     texts
 }
@@ -120,6 +124,13 @@ fn escapes(text: &str) -> String {
             Some(b'x') => 2,
             _ => 0,
         };
+        // Three digits after the stroke are octal.
+        let octal = after.get(..3).filter(|digits| digits.bytes().all(|digit| matches!(digit, b'0'..=b'7')));
+        if let Some(unit) = octal.and_then(|digits| u16::from_str_radix(digits, 8).ok()) {
+            units.push(unit);
+            rest = after.get(3..).unwrap_or_default();
+            continue;
+        }
         let unit =
             after.get(1..=digits).filter(|_| digits > 0).and_then(|hex| u16::from_str_radix(hex, 16).ok());
         match unit {
@@ -164,6 +175,27 @@ fn base64(word: &[u8]) -> Option<String> {
         };
         bits = bits << 6 | u32::from(value);
         count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count & 0xff) as u8);
+        }
+    }
+    wording(bytes)
+}
+
+fn base32(word: &[u8]) -> Option<String> {
+    let mut bits = 0u64;
+    let mut count = 0;
+    let mut bytes = Vec::with_capacity(word.len());
+    let padding = word.iter().rev().take_while(|byte| **byte == b'=').count();
+    for &letter in word.get(..word.len() - padding)? {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'2'..=b'7' => letter - b'2' + 26,
+            _ => return None,
+        };
+        bits = (bits << 5 | u64::from(value)) & 0xffff;
+        count += 5;
         if count >= 8 {
             count -= 8;
             bytes.push((bits >> count & 0xff) as u8);

@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use aho_corasick::AhoCorasick;
 
 use super::decode::{reversed, rotated};
+use super::spelling::{camel, is_measure, misspellings, single, spell, squeeze};
 
 /// Longest run of letters that is taken apart into words.
 const GLUED: usize = 120;
@@ -130,7 +131,7 @@ impl Disguises {
         }
     }
 
-    fn knows(&self, word: &str) -> bool {
+    pub(super) fn knows(&self, word: &str) -> bool {
         self.words.get(word).is_some_and(|word| word.known)
     }
 
@@ -308,8 +309,8 @@ impl Disguises {
         let bare = lower.trim_matches(|letter: char| {
             letter.is_ascii_punctuation() && !matches!(letter, '*' | '$' | '@' | '!' | '|' | '+')
         });
-        if bare.contains('*')
-            && let Some(key) = self.unmasked(bare.trim_matches(['_', '~']))
+        if bare.contains(['*', '#', '_', '-', '?', '%'])
+            && let Some(key) = self.unmasked(bare.trim_matches(['_', '~', '-']))
         {
             return found.push(key);
         }
@@ -382,10 +383,11 @@ impl Disguises {
     }
 
     fn unmasked(&self, word: &str) -> Option<String> {
-        let shown = word.bytes().filter(|byte| *byte != b'*').count();
+        let is_mask = |byte: u8| matches!(byte, b'*' | b'#' | b'_' | b'-' | b'?' | b'%');
+        let shown = word.bytes().filter(|byte| !is_mask(*byte)).count();
         let fits = |key: &&String| {
             key.len() == word.len()
-                && key.bytes().zip(word.bytes()).all(|(letter, mask)| mask == b'*' || mask == letter)
+                && key.bytes().zip(word.bytes()).all(|(letter, mask)| is_mask(mask) || mask == letter)
         };
         if shown * 2 < word.len() {
             return None;
@@ -404,8 +406,19 @@ impl Disguises {
         if word.len() == 1 && !matches!(word, "1" | "!" | "|") {
             return None;
         }
-        let spelt = |one| word.chars().map(|letter| spell(letter, one)).collect::<Option<String>>();
-        let readings = [spelt('i')?, spelt('l')?];
+        // A stroke is an i or an l, each by itself.
+        let strokes = word.bytes().filter(|byte| matches!(byte, b'1' | b'!' | b'|')).count();
+        let spelt = |choice: u32| {
+            let mut stroke = 0;
+            let spelt = word.chars().map(|letter| {
+                let one = if choice >> stroke & 1 == 1 { 'l' } else { 'i' };
+                stroke += u32::from(matches!(letter, '1' | '!' | '|'));
+                spell(letter, one)
+            });
+            spelt.collect::<Option<String>>()
+        };
+        let choices = if strokes <= 4 { 1u32 << strokes } else { 2 };
+        let readings: Vec<String> = (0..choices).map(spelt).collect::<Option<_>>()?;
         let sure = readings.iter().find(|word| self.knows(word)).cloned();
         sure.or_else(|| readings.iter().find_map(|word| self.plain(word).map(str::to_owned)))
     }
@@ -530,116 +543,6 @@ fn lowered<'w>(word: &'w str, lower: &'w mut String) -> &'w str {
     lower.clear();
     lower.extend(word.chars().map(|letter| letter.to_ascii_lowercase()));
     lower
-}
-
-fn spell(letter: char, one: char) -> Option<char> {
-    Some(match letter {
-        'a'..='z' => letter,
-        '0' => 'o',
-        '1' | '!' | '|' => one,
-        '3' => 'e',
-        '4' | '@' => 'a',
-        '5' | '$' => 's',
-        '7' | '+' => 't',
-        '8' => 'b',
-        '9' => 'g',
-        '6' => 'g',
-        '(' => 'c',
-        _ => return None,
-    })
-}
-
-/// `20mg`, `4pm`, `500ml`: a number and its unit.
-fn is_measure(word: &str) -> bool {
-    let unit = word.trim_start_matches(|letter: char| letter.is_ascii_digit());
-    unit.len() < word.len()
-        && unit.len() <= 3
-        && matches!(
-            unit,
-            "mg" | "g"
-                | "ml"
-                | "mcg"
-                | "pm"
-                | "am"
-                | "th"
-                | "st"
-                | "nd"
-                | "rd"
-                | "h"
-                | "k"
-                | "kg"
-                | "x"
-                | "px"
-                | "gb"
-                | "mb"
-                | "s"
-                | "ms"
-                | "m"
-                | "d"
-        )
-}
-
-fn camel(raw: &str) -> Vec<String> {
-    let mut parts: Vec<String> = Vec::new();
-    let mut before = ' ';
-    let mut letters = raw.chars().filter(|letter| letter.is_alphanumeric()).peekable();
-    while let Some(letter) = letters.next() {
-        let begins = before.is_lowercase() || letters.peek().is_some_and(|next| next.is_lowercase());
-        if parts.is_empty() || (letter.is_uppercase() && begins) {
-            parts.push(String::new());
-        }
-        before = letter;
-        if let Some(part) = parts.last_mut() {
-            part.extend(letter.to_lowercase());
-        }
-    }
-    parts
-}
-
-/// The one letter of a token that is nothing else.
-fn single(raw: &str) -> Option<char> {
-    let mut letters = raw.chars();
-    let letter = letters.next().filter(|letter| letter.is_alphabetic())?;
-    letters.all(|sign| matches!(sign, '.' | ',' | '-' | '_' | '*' | '~')).then_some(letter)
-}
-
-fn squeeze(word: &str) -> String {
-    let mut squeezed = String::with_capacity(word.len());
-    for letter in word.chars() {
-        if !squeezed.ends_with(letter) {
-            squeezed.push(letter);
-        }
-    }
-    squeezed
-}
-
-/// One letter lost, doubled or swapped with its neighbour; or the vowels gone.
-fn misspellings(key: &str) -> Vec<String> {
-    let letters: Vec<char> = key.chars().collect();
-    let mut spellings = Vec::new();
-    let is_vowel = |letter: &char| matches!(letter, 'a' | 'e' | 'i' | 'o' | 'u');
-    let consonants: String = letters
-        .iter()
-        .enumerate()
-        .filter(|(index, letter)| *index == 0 || !is_vowel(letter))
-        .map(|(_, letter)| letter)
-        .collect();
-    if consonants.len() >= 3 {
-        spellings.push(consonants);
-    }
-    if letters.len() >= 5 {
-        for gone in 1..letters.len() {
-            let kept = letters.iter().enumerate().filter(|(index, _)| *index != gone);
-            spellings.push(kept.map(|(_, letter)| letter).collect());
-        }
-        for at in 1..letters.len() - 1 {
-            let mut swapped = letters.clone();
-            swapped.swap(at, at + 1);
-            spellings.push(swapped.into_iter().collect());
-        }
-    }
-    spellings.retain(|spelling| spelling != key);
-    spellings
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ use std::borrow::Cow;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 use unicode_security::confusable_detection::skeleton;
 
+mod cipher;
 mod decode;
 mod disguise;
 mod letters;
+mod spelling;
 
 pub(crate) use disguise::{Disguises, Vocabulary};
 pub(crate) use letters::fold_pattern;
@@ -16,6 +18,8 @@ use letters::{Base, base, is_dropped};
 
 /// Further views are for messages, not for documents: of a longer text only head and tail are seen through.
 const VIEWED: usize = 8 << 10;
+/// Readings of a text that are themselves decoded.
+const UNWRAPPED: usize = 6;
 
 /// Lower case, no marks, no invisible letters, apostrophes dropped, sentence ends as `.`, every other sign as
 /// one space. Words that mix scripts read as the Latin they pass for; words of one script stay what they are.
@@ -56,13 +60,21 @@ pub(crate) fn views(text: &str, folded: &str, disguises: &Disguises) -> Vec<Stri
                 views.push(view);
             }
         };
-        if !base.is_ascii() && base.chars().any(|letter| matches!(letter, '\u{370}'..='\u{52f}')) {
+        if !base.is_ascii() && base.chars().any(|letter| matches!(letter, '\u{370}'..='\u{58f}')) {
             let alike: String = base.chars().map(|letter| lookalike(letter).unwrap_or(letter)).collect();
             disguises.undone(&alike).view.map(&mut push);
             push(alike);
         }
         let undone = disguises.undone(&plain(part));
-        let sources = decode::readings(part, undone.rotated, undone.reversed);
+        let mut sources = decode::readings(part, undone.rotated, undone.reversed);
+        sources.extend(cipher::readings(part, disguises));
+        // What was wrapped twice is unwrapped twice; there it ends.
+        let wrapped: Vec<String> = sources
+            .iter()
+            .take(UNWRAPPED)
+            .flat_map(|source| decode::readings(source, false, false))
+            .collect();
+        sources.extend(wrapped.into_iter().take(UNWRAPPED));
         undone.view.map(&mut push);
         for source in sources {
             let base = fold(&source);
@@ -173,7 +185,7 @@ impl Folded {
                     match base(small) {
                         Base::Letter(base) => {
                             self.latin |= base.is_ascii();
-                            self.alike |= matches!(base, '\u{370}'..='\u{52f}' | '\u{13a0}'..='\u{13ff}');
+                            self.alike |= matches!(base, '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}' | '\u{ab70}'..='\u{abbf}' | '\u{251}');
                             self.out.push(base);
                         }
                         Base::Pair(pair) => self.out.push_str(pair),
@@ -222,12 +234,18 @@ fn lookalike(letter: char) -> Option<char> {
         'χ' => 'x',
         'σ' | 'δ' => 'o',
         'λ' => 'l',
+        'ɑ' => 'a',
+        'ց' => 'g',
+        'հ' => 'h',
+        'ս' => 'u',
         _ => '\0',
     };
     if small != '\0' {
         return Some(small);
     }
     // A look-alike of one Latin letter; scripts of their own are left alone.
+    let letter =
+        if matches!(letter, '\u{ab70}'..='\u{abbf}') { letter.to_uppercase().next()? } else { letter };
     let mut single = [0; 4];
     let mut shape = skeleton(letter.encode_utf8(&mut single)).flat_map(char::to_lowercase);
     match (shape.next(), shape.next()) {

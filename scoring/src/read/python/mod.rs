@@ -2,6 +2,7 @@
 
 use ruff_python_ast::visitor::{self, Visitor};
 use ruff_python_ast::{Expr, ExprCall, Stmt};
+use ruff_text_size::Ranged;
 use serde_json::{Map, json};
 
 use crate::read::path::{self, Use};
@@ -228,6 +229,11 @@ impl<'r> Reader<'_, 'r> {
         match spec.takes {
             Takes::Nothing | Takes::Url => {
                 self.findings.add(rule, at.clone());
+                let sends =
+                    rule.effect.outbound || call.arguments.args.len() + call.arguments.keywords.len() > 1;
+                if spec.takes == Takes::Url && sends && self.carries_file(call) {
+                    self.findings.add(rules.signal(Signal::ShellFileToNetwork), at.clone());
+                }
                 for text in texts.iter().filter(|text| text.contains("://")) {
                     url::read(text, &at, rules, self.findings);
                 }
@@ -328,6 +334,19 @@ impl<'r> Reader<'_, 'r> {
                 }
             }
         }
+    }
+
+    /// Whether an argument is a file, or what was read from one.
+    fn carries_file(&self, call: &ExprCall) -> bool {
+        const FILES: [&str; 4] = ["open(", "read_text(", "read_bytes(", "read("];
+        let arguments = &call.arguments;
+        let exprs = arguments.args.iter().chain(arguments.keywords.iter().map(|keyword| &keyword.value));
+        exprs.into_iter().any(|expr| {
+            let range = expr.range();
+            let own = self.text.get(range.start().to_usize()..range.end().to_usize()).unwrap_or_default();
+            let thing = self.names.dotted(expr).unwrap_or_default();
+            FILES.iter().any(|file| own.contains(file) || thing.contains(file))
+        })
     }
 
     /// The argument a rule speaks of; for a method, what it is called on.
@@ -454,7 +473,7 @@ fn made_up(text: &str, argument: &Expr) -> bool {
         "marshal",
         "b85decode",
     ];
-    let range = ruff_text_size::Ranged::range(argument);
+    let range = argument.range();
     let own = text.get(range.start().to_usize()..range.end().to_usize()).unwrap_or_default();
     // A name may have been given what was decoded elsewhere.
     let seen = if matches!(argument, Expr::Name(_)) { text } else { own };

@@ -199,6 +199,9 @@ impl<'r> Walk<'_, 'r> {
                 Some(rule) => {
                     self.findings.add(rule, self.at.clone());
                     self.unexpected(rule, &specs, &plain, &words);
+                    if self.privileged && specs.iter().any(|spec| spec.admin) && !plain.is_empty() {
+                        self.signal(Signal::ShellPrivilegedUnknown);
+                    }
                 }
                 None => self.by_verbs(head, name, &words, &plain, !specs.is_empty()),
             }

@@ -22,6 +22,8 @@ impl<'r> Walk<'_, 'r> {
             // cmd takes every word left for its text.
             let words = args.get(at + 1..).unwrap_or_default();
             let text = words.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(" ");
+            // Its escape does nothing to a letter.
+            let text = text.replace('^', "");
             return Some(self.code_text(&Arg { flow: merged(words), ..Arg::word(&text) }, language, input));
         }
         if let Some(text) = option_value(&options, args) {
@@ -60,6 +62,7 @@ impl<'r> Walk<'_, 'r> {
                 self.signal(Signal::ShellDecodedCode);
             } else if !args.iter().any(|arg| arg.text == "-m") {
                 self.signal(Signal::ShellScriptUnread);
+                self.known_script(args, &script.text);
                 self.touch(&script.text, Use::Read);
             } else {
                 return None;
@@ -83,6 +86,15 @@ impl<'r> Walk<'_, 'r> {
             return None;
         }
         Some(Flow::default())
+    }
+
+    /// `python manage.py flush`: a script that a pack knows as a program.
+    fn known_script(&mut self, args: &[Arg], script: &str) {
+        let name = script.rsplit('/').next().unwrap_or_default();
+        let rest = args.iter().position(|arg| arg.text == script).and_then(|at| args.get(at + 1..));
+        if let Some(rest) = rest.filter(|_| !self.rules.programs.of(name).is_empty()) {
+            self.program(name, name, rest, Flow::default());
+        }
     }
 
     /// Files an interpreter reads before anything else (`--rcfile`).
