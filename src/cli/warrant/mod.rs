@@ -35,6 +35,16 @@ Coming from hermes-tenuo, whose values --allow understands as they are:
   hermes-tenuo doctor   herma warrant verify, herma warrant lint, herma status
   hermes-tenuo audit    herma audit tail, herma audit grep, herma audit verify
   hermes-tenuo demo     herma demo
+  mint --task ID        herma warrant mint --output base64 --out FILE
+and its keys, with their twins in the environment:
+  warrant, TENUO_WARRANT                `warrant` of an [[agent]] or [[server]], or herma warrant assign
+  trusted_root, TENUO_TRUSTED_ROOT      [warrants] trusted_roots
+  signing_key_env, TENUO_SIGNING_KEY    herma warrant prove --key env:TENUO_SIGNING_KEY
+  require_warrant                       [warrants] no_warrant = \"block\"
+  require_session_warrant               the same, with herma warrant assign session:ID
+  child_warrant                         herma warrant attenuate
+  on_denial: log                        [policy] mode = \"observe\"
+  audit_log                             always: herma audit
 
 Keys are PKCS#8 PEM, 64 hex digits or base64, in files that only their owner may read. The root \
 key need not be on the machine that runs Herma: herma.toml names its public half under \
