@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -139,7 +140,7 @@ impl Args {
                     let text = |name| row.get(name).and_then(Value::as_str).unwrap_or_default();
                     if parties.iter().any(|party| party.to_string() == text("party")) {
                         let stack = from_base64(text("warrant")).context("the daemon sent no warrant")?;
-                        stacks.push((text("party").to_owned(), stack));
+                        stacks.push((text("party").to_owned(), stack.into()));
                     }
                 }
             }
@@ -147,9 +148,9 @@ impl Args {
         if stacks.is_empty() {
             bail!("no warrant stands over such a call: name one with --warrant");
         }
-        let read = |(over, bytes): (String, Vec<u8>)| {
+        let read = |(over, bytes): (String, Arc<[u8]>)| {
             let links = Warrant::decode_stack(&bytes)?;
-            Ok((over, Presented { bytes, links }))
+            Ok((over, Presented { bytes: bytes.to_vec(), links }))
         };
         stacks.into_iter().map(read).collect()
     }
