@@ -13,6 +13,11 @@ use super::members::{Members, around};
 use crate::call::{Credential, Shown};
 use crate::firewall::session::Session;
 
+/// The argument of a tool that is for Herma: some clients, Hermes among them, can send nothing else.
+pub(super) const ARGUMENT: &str = "_herma";
+/// Where the protocol itself has room for more.
+pub(super) const META: &str = "_meta";
+
 /// What a call presents.
 #[derive(Debug, Clone)]
 pub(super) enum Presented {
@@ -29,8 +34,10 @@ pub(super) enum Presented {
 pub enum ShownError {
     #[error(transparent)]
     Carrier(#[from] CarrierError),
-    #[error("a warrant came in the headers and in `_meta.tenuo`: send it once")]
+    #[error("a warrant came in more than one place: send it once")]
     TwoWays,
+    #[error("the argument `_herma` is for Herma alone and holds `tenuo` and nothing else")]
+    Envelope,
     #[error("a header of the warrant is not text")]
     Text,
     #[error("`_meta.tenuo` cannot be read: {0}")]
@@ -122,18 +129,25 @@ pub(super) fn settle(
     }
 }
 
-/// The frame without `params._meta.tenuo`, every other byte of a value as it stood.
-pub(super) fn without(frame: &Bytes) -> Result<Bytes, ShownError> {
+/// Reads the argument that clients send which can send nothing but arguments.
+pub(super) fn enveloped(envelope: &Value) -> Result<Option<Presented>, ShownError> {
+    let fields = envelope.as_object().ok_or(ShownError::Envelope)?;
+    if fields.keys().any(|key| key != "tenuo") {
+        return Err(ShownError::Envelope);
+    }
+    fields.get("tenuo").map(read).transpose()
+}
+
+/// The frame without one member of an object in `params`, every other value as it stood. An empty `_meta` goes too.
+pub(super) fn without(frame: &Bytes, object: &str, member: &str) -> Result<Bytes, ShownError> {
     let Some(raw) = params(frame) else { return Ok(frame.clone()) };
     let mut members = Members::read(raw.get())?;
-    for (name, value) in &mut members.0 {
-        if name == "_meta" {
-            let mut meta = Members::read(value)?;
-            meta.0.retain(|(name, _)| name != "tenuo");
-            *value = meta.write();
-        }
+    for (_, value) in members.0.iter_mut().filter(|(name, _)| name == object) {
+        let mut inner = Members::read(value)?;
+        inner.0.retain(|(name, _)| name != member);
+        *value = inner.write();
     }
-    members.0.retain(|(name, value)| name != "_meta" || value != "{}");
+    members.0.retain(|(name, value)| name != META || value != "{}");
     let (before, after) = around(frame, raw.get().as_bytes());
     Ok([before, members.write().as_bytes(), after].concat().into())
 }
@@ -150,9 +164,12 @@ mod tests {
             r#"{"name":"a","arguments":{"n":1.0, "m":"\u0041"},"_meta":{"tenuo":{"warrant":"x"},"progressToken": 7}}"#,
         );
         let bare = frame(r#"{"name":"a","arguments":{"n":1.0, "m":"\u0041"},"_meta":{"progressToken":7}}"#);
-        assert_eq!(without(&with).unwrap(), bare);
+        assert_eq!(without(&with, META, "tenuo").unwrap(), bare);
+        let beside = frame(r#"{"name":"a","arguments":{"n":1.0,"_herma":{"tenuo":{}}, "m":"\u0041"}}"#);
+        let plain = frame(r#"{"name":"a","arguments":{"n":1.0,"m":"\u0041"}}"#);
+        assert_eq!(without(&beside, "arguments", ARGUMENT).unwrap(), plain);
         let only = frame(r#"{"name":"a","_meta":{"tenuo":{}}}"#);
-        assert_eq!(without(&only).unwrap(), frame(r#"{"name":"a"}"#));
+        assert_eq!(without(&only, META, "tenuo").unwrap(), frame(r#"{"name":"a"}"#));
     }
 
     #[test]
