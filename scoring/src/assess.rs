@@ -25,7 +25,7 @@ pub fn assess(call: &Call<'_>, context: &Context<'_>, rules: &Rules) -> Assessme
 pub(crate) fn survey<'r>(call: &Call<'_>, context: &Context<'_>, rules: &'r Rules) -> Findings<'r> {
     let mut findings = Findings::new(&rules.model);
     match call.kind {
-        Kind::Tool => survey_tool(call, context, rules, &mut findings),
+        Kind::Tool => survey_tool(call, context, true, rules, &mut findings),
         Kind::Resource => {
             findings.add(rules.signal(Signal::Resource), Place::default());
             let at = Place::default();
@@ -49,13 +49,27 @@ pub(crate) fn survey<'r>(call: &Call<'_>, context: &Context<'_>, rules: &'r Rule
     findings
 }
 
-fn survey_tool<'r>(call: &Call<'_>, context: &Context<'_>, rules: &'r Rules, findings: &mut Findings<'r>) {
+/// `listed`: whether calls listed in the arguments are read, too.
+fn survey_tool<'r>(
+    call: &Call<'_>,
+    context: &Context<'_>,
+    listed: bool,
+    rules: &'r Rules,
+    findings: &mut Findings<'r>,
+) {
     let inner = tool::unwrap(call, rules, findings);
     let arguments = inner.arguments.as_ref();
     // What a dispatcher says of itself says nothing of the tool inside.
     let dispatched = inner.tool != call.tool && !call.tool.ends_with(&*inner.tool);
     let around = &Context { definition: context.definition.filter(|_| !dispatched), ..*context };
     let known = tool::know(inner.server, &inner.tool, arguments, around, rules, findings);
+    if listed {
+        for (call, pointer) in tool::several(&inner, rules) {
+            let mut one = Findings::new(&rules.model);
+            survey_tool(&call, &Context { definition: None, ..*context }, false, rules, &mut one);
+            findings.absorb(one.within(&pointer));
+        }
+    }
     if findings.class() > SideEffect::LocalReversible {
         parties::read(arguments, &inner.pointer, context, rules, findings);
     }
@@ -117,7 +131,10 @@ fn read_leaf<'r>(
         Some(Role::Url) => {
             url::read(leaf.text, &at, rules, findings);
         }
-        Some(Role::Message | Role::Action | Role::Recipient | Role::Amount | Role::Plain) | None => {}
+        Some(
+            Role::Message | Role::Action | Role::Recipient | Role::Amount | Role::Rehearsal | Role::Plain,
+        )
+        | None => {}
     }
 }
 

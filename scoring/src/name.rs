@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::rules::{Rule, Rules, Signal, Spoken, pack};
+use crate::rules::{Fields, Rule, Rules, Signal, Spoken, pack};
 use crate::weigh::{Findings, Place};
 use crate::{Context, Definition, SideEffect};
 
@@ -18,6 +18,13 @@ pub(crate) fn guess<'r>(
     rules: &'r Rules,
     findings: &mut Findings<'r>,
 ) {
+    if rehearses(arguments, context.definition, rules)
+        && let Some(said) = rules.lexicon.verb(&["dry".to_owned(), "run".to_owned()], 1)
+    {
+        findings.add(said.rule, Place::default());
+        findings.doubt(rules.signal(Signal::ToolNameOnly), rules.model.confidence.name, Place::default());
+        return;
+    }
     let own = words(server);
     let words: Vec<String> =
         words(tool).into_iter().filter(|word| word.len() == 1 || !own.contains(word)).collect();
@@ -66,7 +73,8 @@ pub(crate) fn guess<'r>(
     };
     findings.add(rule, Place::default());
     findings.doubt(rules.signal(signal), cap, Place::default());
-    let acts = rule.effect.class > SideEffect::LocalReversible && signal != Signal::ToolUnknown;
+    let kept = rule.effect.class == SideEffect::External && !rule.effect.outbound;
+    let acts = rule.effect.class > SideEffect::LocalReversible && !kept && signal != Signal::ToolUnknown;
     // `check_injection` looks for what `SqlInjection` does.
     let looks = rule.effect.class == SideEffect::ReadOnly
         && words.first().is_some_and(|word| rules.lexicon.looks(word));
@@ -163,16 +171,40 @@ fn fields<'r>(
 ) {
     let given = arguments.as_object();
     let listed = definition.and_then(|definition| definition.input_schema.get("properties")?.as_object());
-    let has = |name: &String, given_only: bool| {
-        given.is_some_and(|given| given.get(name).is_some_and(|value| !value.is_null()))
-            || (!given_only && listed.is_some_and(|listed| listed.contains_key(name)))
+    let has = |name: &String, known: &Fields| {
+        let value = given.and_then(|given| given.get(name)).filter(|value| !value.is_null());
+        if !known.values.is_empty() {
+            return value.is_some_and(|value| holds(value, &known.values));
+        }
+        value.is_some() || (!known.given && listed.is_some_and(|listed| listed.contains_key(name)))
     };
-    let acts = findings.class() > SideEffect::ReadOnly;
+    // What is kept for later is addressed, too, and reaches nobody.
+    let acts = findings.class() == SideEffect::LocalReversible || findings.outbound() || findings.decisive();
     for known in rules.lexicon.fields.iter().filter(|known| acts || known.reads) {
-        if known.all.iter().all(|names| names.iter().any(|name| has(name, known.given))) {
+        if known.all.iter().all(|names| names.iter().any(|name| has(name, known))) {
             findings.add(&known.rule, Place::default());
         }
     }
+}
+
+fn holds(value: &Value, options: &[String]) -> bool {
+    match value {
+        Value::String(text) => options.iter().any(|option| option.eq_ignore_ascii_case(text)),
+        Value::Bool(true) => options.iter().any(|option| option == "true"),
+        _ => false,
+    }
+}
+
+/// Whether the call asks the tool only to say what it would do. An argument the tool does not list would be passed
+/// over, and the thing done.
+fn rehearses(arguments: &Value, definition: Option<&Definition>, rules: &Rules) -> bool {
+    let listed = definition.and_then(|definition| definition.input_schema.get("properties")?.as_object());
+    let (Some(listed), Some(given)) = (listed, arguments.as_object()) else { return false };
+    given.iter().any(|(name, value)| {
+        value.as_bool() == Some(true)
+            && rules.roles.get(name.as_str()) == Some(&pack::Role::Rehearsal)
+            && listed.contains_key(name)
+    })
 }
 
 /// What the first sentences of a description own up to. They may raise what the name says, never lower it.

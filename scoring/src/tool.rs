@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::name;
 use crate::rules::{Rules, Signal, ToolRule, glob, pack};
 use crate::weigh::{Findings, Place};
-use crate::{Call, Context, SideEffect};
+use crate::{Call, Context, Kind, SideEffect};
 
 /// The call inside dispatchers and name prefixes.
 #[derive(Debug)]
@@ -26,6 +26,9 @@ pub(crate) struct Known<'r> {
 }
 
 const DISPATCHES: usize = 4;
+
+/// Calls read of those one call lists; what is left of its text is read as text.
+const SEVERAL: usize = 64;
 
 /// Looks through tools that only run another tool.
 pub(crate) fn unwrap<'a, 'r>(call: &Call<'a>, rules: &'r Rules, findings: &mut Findings<'r>) -> Inner<'a> {
@@ -96,6 +99,31 @@ fn dispatch<'a>(
         arguments: Cow::Owned(arguments),
         pointer,
     })
+}
+
+/// The calls a tool that runs several of them is given, each with its place.
+pub(crate) fn several<'a>(inner: &'a Inner<'_>, rules: &Rules) -> Vec<(Call<'a>, String)> {
+    const FIELDS: usize = 16;
+    let names = || rules.dispatchers.iter().flat_map(|dispatcher| &dispatcher.spec.name);
+    let fields = || rules.dispatchers.iter().flat_map(|dispatcher| &dispatcher.spec.arguments);
+    let call = |item: &'a Value| {
+        let item = item.as_object().filter(|item| item.len() <= FIELDS)?;
+        let tool = names().find_map(|name| item.get(name)?.as_str())?;
+        let arguments = fields().find_map(|field| item.get(field).filter(|value| value.is_object()))?;
+        let words = tool.is_empty() || tool.contains(char::is_whitespace);
+        (!words).then_some(Call { kind: Kind::Tool, server: inner.server, tool, arguments })
+    };
+    let lists = inner.arguments.as_object().into_iter().flatten();
+    let lists = lists.filter_map(|(name, value)| Some((name, value.as_array()?)));
+    let found: Vec<_> = lists
+        .flat_map(|(name, items)| {
+            items.iter().enumerate().filter_map(move |(index, item)| {
+                Some((call(item)?, format!("{}/{name}/{index}", inner.pointer)))
+            })
+        })
+        .take(SEVERAL)
+        .collect();
+    if found.is_empty() || !is_open(inner, rules) { Vec::new() } else { found }
 }
 
 /// Whether neither a pack nor the tool's name says what it does.

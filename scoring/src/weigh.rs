@@ -163,6 +163,16 @@ impl<'r> Findings<'r> {
         gravest
     }
 
+    /// The same findings at `pointer`, which holds the arguments they were found in.
+    pub(crate) fn within(mut self, pointer: &str) -> Self {
+        let places = self.found.iter_mut().map(|finding| &mut finding.place);
+        let places = places.chain(self.doubts.iter_mut().map(|(.., place)| place));
+        for place in places.chain(self.crisis.iter_mut().map(|(_, place)| place)) {
+            *place = Place { pointer: Some(Arc::from(pointer)), span: None, fixed: true };
+        }
+        self
+    }
+
     /// Adds everything found elsewhere.
     pub(crate) fn absorb(&mut self, other: Self) {
         self.class = self.class.max(other.class);

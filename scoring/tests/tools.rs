@@ -329,3 +329,69 @@ fn a_schema_says_what_a_name_does_not() {
     assert_eq!(class(json!({"properties": {"amount": {}, "iban": {}}})), SideEffect::Critical);
     assert_eq!(class(json!({"properties": {"new_password": {}}})), SideEffect::Critical);
 }
+
+#[test]
+fn arguments_make_a_call_wait_that_the_name_alone_would_not() {
+    let rules = Rules::shipped().unwrap();
+    for (tool, safe, grave) in [
+        ("update_file", json!({"visibility": "private"}), json!({"visibility": "public"})),
+        ("update_file", json!({"public": false}), json!({"public": true})),
+        ("update_document", json!({"type": "page"}), json!({"type": "anyone"})),
+        ("add_thing", json!({"from": "a@b.example"}), json!({"forward_to": "a@b.example"})),
+        ("browser_click", json!({"element": "Next page"}), json!({"element": "Terminate instance"})),
+        ("browser_navigate", json!({"url": "https://x.example/a"}), json!({"url": "javascript:alert(1)"})),
+        (
+            "browser_navigate",
+            json!({"url": "file:///tmp/a.html"}),
+            json!({"url": "file:///home/a/.ssh/id_rsa"}),
+        ),
+        (
+            "graphql",
+            json!({"query": "{ deletedUsers { id } }"}),
+            json!({"query": "mutation { deleteUser(id: 1) }"}),
+        ),
+    ] {
+        let (safe_call, grave_call) = (judged(&rules, "x", tool, &safe), judged(&rules, "x", tool, &grave));
+        assert!(safe_call.risk_score < 0.60, "{tool} {safe}: {safe_call:?}");
+        assert!(grave_call.risk_score > 0.60, "{tool} {grave}: {grave_call:?}");
+    }
+}
+
+#[test]
+fn a_list_of_calls_is_as_risky_as_the_worst_of_them() {
+    let rules = Rules::shipped().unwrap();
+    let calls = |tool: &str| json!({"calls": [{"name": "list_users", "arguments": {}}, {"name": tool, "arguments": {"id": 1}}]});
+    let worst = judged(&rules, "x", "batch", &calls("delete_user"));
+    assert_eq!(worst.class, SideEffect::Critical);
+    assert!(worst.reasons.iter().any(|reason| reason.pointer.as_deref() == Some("/calls/1")), "{worst:?}");
+    assert!(judged(&rules, "x", "batch", &calls("get_user")).class < SideEffect::Critical);
+}
+
+#[test]
+fn a_rehearsal_runs_only_where_the_tool_lists_it() {
+    let rules = Rules::shipped().unwrap();
+    let judge = |schema: Value, arguments: Value| {
+        let definition = Definition {
+            name: "delete_records".to_owned(),
+            description: "Deletes records".to_owned(),
+            input_schema: schema,
+            hints: Hints::default(),
+        };
+        let call = Call { kind: Kind::Tool, server: "x", tool: "delete_records", arguments: &arguments };
+        let context = Context { definition: Some(&definition), ..Context::default() };
+        assess(&call, &context, &rules).class
+    };
+    let listed = json!({"properties": {"dry_run": {"type": "boolean"}}});
+    assert_eq!(judge(listed.clone(), json!({"dry_run": true})), SideEffect::ReadOnly);
+    assert_eq!(judge(listed, json!({"dry_run": false})), SideEffect::Critical);
+    assert_eq!(judge(json!({"properties": {}}), json!({"dry_run": true})), SideEffect::Critical);
+}
+
+#[test]
+fn a_draft_reaches_nobody_whatever_its_words() {
+    let rules = Rules::shipped().unwrap();
+    let letter = json!({"to": "a@b.example", "body": "I hereby resign."});
+    for (tool, waits) in [("save_draft", false), ("create_reply_draft", false), ("send_draft", true)] {
+        assert_eq!(judged(&rules, "x", tool, &letter).risk_score > 0.60, waits, "{tool}");
+    }
+}

@@ -43,6 +43,7 @@ pub(crate) struct Fields {
     pub(crate) all: Vec<Vec<String>>,
     pub(crate) reads: bool,
     pub(crate) given: bool,
+    pub(crate) values: Vec<String>,
 }
 
 /// A verb found in a name.
@@ -102,6 +103,7 @@ impl Lexicon {
                 all: fields.all.clone(),
                 reads: fields.reads,
                 given: fields.given,
+                values: fields.values.clone(),
             });
         }
         Ok(())

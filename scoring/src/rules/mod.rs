@@ -22,7 +22,7 @@ mod ways;
 use crate::text::fold_pattern;
 pub(crate) use crisis::{Called, CalmRule, CrisisRule, CrisisRules, Owner};
 use lexicon::Lexicon;
-pub(crate) use lexicon::Spoken;
+pub(crate) use lexicon::{Fields, Spoken};
 use pack::Pack;
 pub(crate) use pack::{Effect, Model, Parties, Signal};
 pub(crate) use patterns::Patterns;

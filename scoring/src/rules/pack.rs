@@ -282,6 +282,8 @@ pub(crate) enum Role {
     Recipient,
     /// How much money moves.
     Amount,
+    /// Asks only what would be done: `dry_run`.
+    Rehearsal,
     /// A name, an id, a flag: nothing to read.
     Plain,
 }
@@ -331,6 +333,9 @@ pub(crate) struct Fields {
     /// It speaks of fields that a call has, not of those a schema lists.
     #[serde(default)]
     pub(crate) given: bool,
+    /// A field of the call must hold one of these, in whatever case.
+    #[serde(default)]
+    pub(crate) values: Vec<String>,
     pub(crate) effect: String,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<Example>,
