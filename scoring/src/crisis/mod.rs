@@ -11,7 +11,7 @@ use crate::text;
 pub use crate::text::fold;
 pub use latch::{Cause, Clearance, Latch, LatchError};
 pub(crate) use model::WEIGHTS;
-pub use model::grams;
+pub use model::{grams, pieces};
 pub use watch::{Heard, Moment, Watch};
 
 /// What a text shows of a crisis. Holds rule ids and places, never words of the text.
@@ -31,6 +31,14 @@ pub struct Evidence {
 
 /// From this score on a text is a crisis.
 const GATE: f64 = 0.8;
+/// How sure the second opinion must be where rules see a crisis in wording that harmless talk shares, where they
+/// see half of one, where they see a mere hint, and where they see nothing.
+const CONFIRMS: f64 = 0.1;
+const RAISES: f64 = 0.5;
+const HINTED: f64 = 0.95;
+const FINDS: f64 = 0.96;
+/// Half of a crisis: a rule of the middle tier.
+const HALFWAY: f64 = 0.6;
 /// Weak signals count together when this close, in bytes: about two sentences.
 const WINDOW: usize = 240;
 /// Bytes before a match that may hold its subject.
@@ -42,16 +50,17 @@ const HALF: usize = 32 << 10;
 pub fn signals(text: &str, rules: &Rules) -> Option<Evidence> {
     parts(text).find_map(|(offset, part)| {
         let reading = read(part, &rules.crisis);
-        let near = reading.near();
-        let opinion = reading.is_crisis().then_some(None).or_else(|| reading.seconded(rules).map(Some))?;
+        if !reading.is_crisis() {
+            return None;
+        }
         let mut evidence = Evidence {
             score: reading.score().max(GATE),
-            severity: 0,
+            severity: 1,
             kinds: Vec::new(),
             rules: Vec::new(),
             spans: Vec::new(),
         };
-        for hit in near {
+        for hit in reading.near() {
             evidence.severity = evidence.severity.max(hit.severity);
             if !evidence.kinds.iter().any(|known| known == hit.kind) {
                 evidence.kinds.push(hit.kind.to_owned());
@@ -62,8 +71,8 @@ pub fn signals(text: &str, rules: &Rules) -> Option<Evidence> {
                 evidence.spans.push((from + offset, to + offset));
             }
         }
-        if let Some(rule) = opinion {
-            evidence.rules.push(rule.id.clone());
+        if !reading.stands() {
+            evidence.rules.push(rules.signal(Signal::CrisisModel).id.clone());
             evidence.spans.push((offset, offset + part.len()));
         }
         Some(evidence)
@@ -72,17 +81,22 @@ pub fn signals(text: &str, rules: &Rules) -> Option<Evidence> {
 
 /// How much a text shows, 0 when nothing: what is not a crisis yet may become one in company.
 pub(crate) fn weight(text: &str, rules: &Rules) -> f64 {
-    parts(text).map(|(_, part)| read(part, &rules.crisis).score()).fold(0.0, f64::max)
+    let shown = |part| {
+        let reading = read(part, &rules.crisis);
+        if reading.is_crisis() { reading.score().max(GATE) } else { reading.score().min(HALFWAY) }
+    };
+    parts(text).map(|(_, part)| shown(part)).fold(0.0, f64::max)
 }
 
 /// The heaviest rule and where it matched, when the text is a crisis.
 pub(crate) fn find<'r>(text: &str, rules: &'r Rules) -> Option<(&'r Rule, (usize, usize))> {
     parts(text).find_map(|(offset, part)| {
         let reading = read(part, &rules.crisis);
-        let hit = reading.near().max_by_key(|hit| (hit.tier, hit.severity))?;
-        let (from, to) = reading.span(hit, part);
-        let rule = if reading.is_crisis() { hit.rule } else { reading.seconded(rules)? };
-        Some((rule, (from + offset, to + offset)))
+        let heaviest = reading.near().max_by_key(|hit| (hit.tier, hit.severity));
+        let (from, to) = heaviest.map_or((0, part.len()), |hit| reading.span(hit, part));
+        let seconded = || rules.signal(Signal::CrisisModel);
+        let rule = heaviest.filter(|_| reading.score() >= GATE).map_or_else(seconded, |hit| hit.rule);
+        reading.is_crisis().then_some((rule, (from + offset, to + offset)))
     })
 }
 
@@ -116,6 +130,8 @@ struct Hit<'r> {
     severity: u8,
     start: usize,
     end: usize,
+    /// Strong by itself, whatever the second opinion is.
+    certain: bool,
 }
 
 impl Hit<'_> {
@@ -136,21 +152,29 @@ struct Reading<'r> {
     strongest: Option<Strongest>,
     /// Read as it is written, so that places in it are places in the text.
     plain: bool,
+    /// What the second opinion says of it.
+    surety: f64,
 }
 
 impl<'r> Reading<'r> {
     fn of(view: String, plain: bool, rules: &'r CrisisRules) -> Self {
         let hits = look(&view, rules);
-        Self { strongest: strongest(&hits), view, hits, plain }
+        Self { strongest: strongest(&hits), surety: model::surety(&view), view, hits, plain }
     }
 
     fn is_crisis(&self) -> bool {
-        self.score() >= GATE
+        let sure = match self.score() {
+            GATE.. => CONFIRMS,
+            HALFWAY.. => RAISES,
+            score if score > 0.0 => HINTED,
+            _ => FINDS,
+        };
+        self.stands() || self.surety >= sure
     }
 
-    /// The rule of the second opinion, when it takes the weak signs for more.
-    fn seconded<'s>(&self, rules: &'s Rules) -> Option<&'s Rule> {
-        (self.score() > 0.0 && model::is_sure(&self.view)).then(|| rules.signal(Signal::CrisisModel))
+    /// Whether the rules need no second opinion.
+    fn stands(&self) -> bool {
+        self.score() >= GATE && self.near().any(|hit| hit.certain)
     }
 
     /// What matched around the place that shows most.
@@ -180,7 +204,7 @@ fn read<'r>(text: &str, rules: &'r CrisisRules) -> Reading<'r> {
     }
     for view in text::views(text, &best.view, rules.disguises()) {
         let reading = Reading::of(view, false, rules);
-        if reading.score() > best.score() {
+        if reading.is_crisis() || reading.score() > best.score() {
             best = reading;
         }
         if best.is_crisis() {
@@ -242,6 +266,7 @@ fn look<'r>(folded: &str, rules: &'r CrisisRules) -> Vec<Hit<'r>> {
                 severity: rule.spec.severity,
                 start,
                 end,
+                certain: rule.spec.tier == Tier::A && !rule.spec.seconded,
             });
         }
     }

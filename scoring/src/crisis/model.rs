@@ -1,62 +1,83 @@
-//! The second opinion: a linear model over hashed n-grams, asked about texts in which the rules see something but
-//! not enough. It may raise, never lower. `examples/train.rs` makes the weights.
+//! The second opinion: a linear model over hashed words and letters, read sentence by sentence and each with the
+//! next, so that what is said before or after takes nothing back. `examples/train.rs` makes the weights.
 
 /// Weights, as a power of two.
-const BITS: u32 = 14;
-/// Where the model is surer than this, weak signs are a crisis. Set where none of the harmless texts it was not
-/// trained on is raised.
-const SURE: f64 = 0.95;
+const BITS: u32 = 16;
+/// Words of one piece at most: a text without stops is no single sentence.
+const PIECE: usize = 28;
+/// Keeps the few words of a short piece from weighing like many.
+const FLOOR: u32 = 4;
 /// The weights as shipped: what one step is worth and the bias, as `f32`, then one `i8` for every bucket.
 pub(crate) const WEIGHTS: &[u8] = include_bytes!("../../model/crisis.bin");
 
-/// Whether the model, too, takes the folded text for a crisis.
-pub(super) fn is_sure(folded: &str) -> bool {
-    probability(folded, WEIGHTS).is_some_and(|probability| probability >= SURE)
+/// How surely the folded text holds a crisis, 0 to 1.
+pub(super) fn surety(folded: &str) -> f64 {
+    probability(folded, WEIGHTS).unwrap_or_default()
 }
 
-/// How surely the weights take the folded text for a crisis; `None` when they are not weights.
+/// The surest of the text's pieces and of neighbours together; `None` when there is none, or the weights are none.
 fn probability(folded: &str, weights: &[u8]) -> Option<f64> {
     let (step, rest) = weights.split_first_chunk::<4>()?;
     let (bias, table) = rest.split_first_chunk::<4>()?;
-    let (mut sum, mut count) = (0i64, 0u32);
-    grams(folded, |bucket| {
-        sum += i64::from(table.get(bucket).map_or(0, |weight| i8::from_le_bytes([*weight])));
-        count += 1;
+    let (step, bias) = (f32::from_le_bytes(*step), f32::from_le_bytes(*bias));
+    let table: &[u8; 1 << BITS] = table.try_into().ok()?;
+    let mut strongest: Option<f32> = None;
+    let mut before = (0i32, 0u32);
+    pieces(folded, |piece| {
+        let (mut sum, mut count) = (0i32, 0u32);
+        grams(piece, |bucket| {
+            sum += table.get(bucket).map_or(0, |weight| i32::from(i8::from_le_bytes([*weight])));
+            count += 1;
+        });
+        for (sum, count) in [(sum, count), (sum + before.0, count + before.1)] {
+            let logit = sum as f32 * step / ((count + FLOOR) as f32).sqrt() + bias;
+            strongest = Some(strongest.map_or(logit, |known| known.max(logit)));
+        }
+        before = (sum, count);
     });
-    if table.len() != 1 << BITS || count == 0 {
-        return None;
-    }
-    // Long texts say no more per letter than short ones.
-    let evidence = f64::from(i32::try_from(sum).ok()?) / f64::from(count).sqrt();
-    let logit = evidence * f64::from(f32::from_le_bytes(*step)) + f64::from(f32::from_le_bytes(*bias));
-    Some(1.0 / (1.0 + (-logit).exp()))
+    strongest.map(|logit| 1.0 / (1.0 + f64::from(-logit).exp()))
 }
 
-/// The bucket of every n-gram of a folded text: three to five letters inside words, and words alone and in pairs.
-pub fn grams(folded: &str, mut found: impl FnMut(usize)) {
-    let mut before: Option<u64> = None;
-    for word in folded.split([' ', '.']).filter(|word| !word.is_empty()) {
-        let whole = hash(b'w', word.as_bytes());
-        found(bucket(whole));
-        if let Some(before) = before {
-            found(bucket(before.rotate_left(23) ^ whole));
+/// The sentences of a folded text, long ones in pieces.
+pub fn pieces<'t>(folded: &'t str, mut found: impl FnMut(&'t str)) {
+    for sentence in folded.split('.').map(str::trim).filter(|sentence| !sentence.is_empty()) {
+        let mut rest = sentence;
+        while let Some((at, _)) = rest.match_indices(' ').nth(PIECE - 1) {
+            let (piece, after) = rest.split_at(at);
+            found(piece);
+            rest = after.trim_start();
         }
-        before = Some(whole);
-        let letters: Vec<(usize, char)> = word.char_indices().collect();
-        for length in 3..=5 {
-            for window in letters.windows(length) {
-                if let [(from, _), .., (last, letter)] = window {
-                    let gram = word.get(*from..last + letter.len_utf8()).unwrap_or_default();
-                    found(bucket(hash(b'c', gram.as_bytes())));
-                }
+        if !rest.is_empty() {
+            found(rest);
+        }
+    }
+}
+
+/// The bucket of every feature of a piece: words alone, in pairs and across one word, and four letters in a row;
+/// two and three where words are not set apart.
+pub fn grams(piece: &str, mut found: impl FnMut(usize)) {
+    let (mut last, mut earlier) = (1u64, 2u64);
+    for word in piece.split(' ').filter(|word| !word.is_empty()) {
+        let mut whole = 3u64;
+        let mut letters = u64::from(b' ');
+        let mut count = 1;
+        for letter in word.chars() {
+            let letter = u64::from(u32::from(letter));
+            whole = (whole ^ letter).wrapping_mul(0x0100_0000_01b3);
+            letters = letters << 16 | letter & 0xffff;
+            count += 1;
+            if (0x3040..0xd7b0).contains(&letter) {
+                found(bucket(letters & 0xffff_ffff));
+                found(bucket(letters & 0xffff_ffff_ffff));
+            } else if count >= 4 {
+                found(bucket(letters));
             }
         }
+        found(bucket(whole));
+        found(bucket(last.rotate_left(17) ^ whole));
+        found(bucket(earlier.rotate_left(37) ^ whole));
+        (earlier, last) = (last, whole);
     }
-}
-
-fn hash(kind: u8, bytes: &[u8]) -> u64 {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().fold(step(0xcbf2_9ce4_8422_2325, &kind), step)
 }
 
 fn bucket(hash: u64) -> usize {
@@ -81,5 +102,11 @@ mod tests {
         assert!(sure("the build is green and the release is out") < 0.3);
         assert_eq!(probability("", WEIGHTS), None);
         assert_eq!(probability("i want to die", b"short"), None);
+    }
+
+    #[test]
+    fn what_is_said_around_a_sentence_takes_nothing_back() {
+        let alone = surety("i want to die");
+        assert!(surety("the build is green. i want to die. see you monday") >= alone);
     }
 }

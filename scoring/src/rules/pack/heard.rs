@@ -15,6 +15,9 @@ pub(crate) struct Crisis {
     pub(crate) slot: Option<Slot>,
     pub(crate) kind: String,
     pub(crate) tier: Tier,
+    /// Wording that harmless talk shares: it counts for less where the second opinion finds nothing in it.
+    #[serde(default)]
+    pub(crate) seconded: bool,
     pub(crate) severity: u8,
     /// Literals one of which is in every match; the beginnings of the pattern when absent.
     #[serde(default)]
