@@ -138,3 +138,23 @@ fn a_file_that_runs_itself_over_and_over_is_bounded() {
     let found = judged(&format!("echo '{twice}' > a.sh; bash a.sh"));
     assert!(!runs_unseen(&found), "{found:?}");
 }
+
+#[test]
+fn a_directory_surely_reached_is_where_files_are_lost() {
+    for text in [
+        "! cd /tmp && rm -rf abc",
+        "cd /tmp; rm -rf abc",
+        "cd /tmp | true && rm -rf abc",
+        "bash -c 'cd /tmp' && rm -rf abc",
+        "cat <(cd /tmp) && rm -rf abc",
+        "(cd /tmp) && rm -rf abc",
+        "cd /tmp || true && rm -rf abc",
+        "cd(){ :; }; cd /tmp && rm -rf abc",
+        "cd /tmp && cd ~ && rm -rf abc",
+    ] {
+        assert!(!runs_unseen(&judged(text)), "{text}: {:?}", judged(text));
+    }
+    for text in ["cd /tmp && rm -rf abc", "(cd /tmp && mkdir abc && rm -rf abc)"] {
+        assert!(runs_unseen(&judged(text)), "{text}: {:?}", judged(text));
+    }
+}

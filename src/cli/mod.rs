@@ -16,6 +16,7 @@ pub mod rules;
 pub mod serve;
 pub mod status;
 pub mod tools;
+pub mod warrant;
 pub mod watch;
 pub mod wrap;
 
@@ -61,6 +62,9 @@ pub enum Command {
     /// See and accept tools that their servers describe otherwise than at first
     #[command(subcommand)]
     Tools(tools::Tools),
+    /// Make warrants, put them over agents, and see what they say of a call
+    #[command(subcommand)]
+    Warrant(warrant::Command),
     /// Print the life of a call's score: what was found, what it added, what decided
     Explain(explain::Args),
     /// Judge labelled rows and print the figures
@@ -96,6 +100,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(audit) => audit::run(audit, &data_dir),
         Command::Crisis(crisis) => crisis::run(crisis, &data_dir),
         Command::Tools(tools) => tools::run(tools, &data_dir),
+        Command::Warrant(command) => warrant::run(command, &data_dir),
         Command::Explain(args) => explain::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Rules(command) => rules::run(&command),

@@ -253,7 +253,7 @@ async fn interrupted(mut stopping: watch::Receiver<bool>) {
 }
 
 /// One daemon for one data directory.
-fn lock(data_dir: &Path) -> anyhow::Result<fs::File> {
+pub(super) fn lock(data_dir: &Path) -> anyhow::Result<fs::File> {
     let path = data_dir.join("daemon.lock");
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -262,7 +262,7 @@ fn lock(data_dir: &Path) -> anyhow::Result<fs::File> {
     Ok(file)
 }
 
-fn user() -> String {
+pub(super) fn user() -> String {
     std::env::var("USER").unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 

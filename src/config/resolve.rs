@@ -31,7 +31,7 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Settings, ConfigError> 
         listen,
         servers: reader.servers(&file.server)?,
         agents,
-        policy: reader.policy(file.policy.as_ref(), &file.rule)?,
+        policy: reader.policy(file.policy.as_ref(), &file.rule, file.ledger.learn)?,
         packs: reader.packs(&file.rule_packs, &file.trusted_packs)?,
         times: reader.times(&file.holds)?,
         warrants: reader.warrants(&file)?,
@@ -215,6 +215,7 @@ impl Reader<'_> {
         &self,
         typed: Option<&Spanned<typed::Policy>>,
         rules: &[Spanned<typed::Rule>],
+        learn: bool,
     ) -> Result<Policy, ConfigError> {
         let policy = typed.map(|typed| typed.get_ref().clone()).unwrap_or_default();
         let offset = typed.map_or(0, |typed| typed.span().start);
@@ -249,7 +250,7 @@ impl Reader<'_> {
         }
         let typed_rules: Vec<_> = rules.iter().map(Spanned::get_ref).collect();
         Ok(Policy {
-            revision: Digest::of(format!("{policy:?}{typed_rules:?}").as_bytes()).short(),
+            revision: Digest::of(format!("{policy:?}{typed_rules:?}{learn}").as_bytes()).short(),
             mode: policy.mode,
             observe_also: policy.observe_also,
             profile: policy.profile,
@@ -257,6 +258,7 @@ impl Reader<'_> {
             thresholds,
             rules: resolved,
             in_band: policy.in_band,
+            learn,
         })
     }
 

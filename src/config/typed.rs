@@ -26,6 +26,14 @@ pub(super) struct File {
     pub(super) holds: Holds,
     pub(super) limits: Limits,
     pub(super) warrants: Warrants,
+    pub(super) ledger: Ledger,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Ledger {
+    /// Keep short plain arguments, redacted, so that warrants can be learned from them.
+    pub(super) learn: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

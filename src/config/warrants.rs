@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use herma_warrant::admit::ProofRules;
 use herma_warrant::key::{PublicKey, Verifier};
@@ -45,7 +46,7 @@ impl Reader<'_> {
         })
     }
 
-    fn standing(&self, file: &typed::File, trust: &Trust) -> Result<HashMap<Party, Vec<u8>>, ConfigError> {
+    fn standing(&self, file: &typed::File, trust: &Trust) -> Result<HashMap<Party, Arc<[u8]>>, ConfigError> {
         let servers = file.server.iter().map(|server| {
             let server = server.get_ref();
             (Party::Server(server.name.clone()), &server.warrant)
@@ -69,7 +70,7 @@ impl Reader<'_> {
                     "the warrant's root is not among warrants.trusted_roots: every call would be refused";
                 return Err(self.at(path, said));
             }
-            standing.insert(party, stack);
+            standing.insert(party, stack.into());
         }
         Ok(standing)
     }

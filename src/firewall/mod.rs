@@ -8,6 +8,7 @@ pub mod definitions;
 pub mod outcome;
 pub mod permit;
 pub mod refusal;
+mod seen;
 pub mod session;
 mod trace;
 
@@ -263,7 +264,7 @@ impl Firewall {
     }
 
     fn record_routed(&self, call: &Call, judged: &Judged, policy: &Policy) -> Result<Waiting, LedgerError> {
-        self.ledger.record(trace::routed(now(), call, judged, policy, &self.salt))
+        self.ledger.record(trace::routed(now(), call, judged, policy, &self.rules(), &self.salt))
     }
 
     /// A line for what never became a call.

@@ -1,10 +1,11 @@
 //! What the record and the people say of a judged call.
 
-use herma_scoring::{Assessment, Rules, SideEffect, redact_json};
+use herma_scoring::{Assessment, Kind, Rules, SideEffect, redact_json};
 use herma_warrant::Grant;
 use serde_json::{Value, json};
 
 use super::Judged;
+use super::seen::seen;
 use super::session::Session;
 use crate::call::{Call, Digest};
 use crate::ledger::{Entry, Step};
@@ -14,15 +15,29 @@ use crate::policy::{Policy, Route, Ruling};
 const END: usize = 8 << 10;
 
 /// The `routed` line, with the names the seed's trace has.
-pub(super) fn routed(at: i64, call: &Call, judged: &Judged, policy: &Policy, salt: &[u8]) -> Entry {
+pub(super) fn routed(
+    at: i64,
+    call: &Call,
+    judged: &Judged,
+    policy: &Policy,
+    rules: &Rules,
+    salt: &[u8],
+) -> Entry {
     let Judged { assessment, checked, ruling } = judged;
     let reasons: Vec<Value> =
         assessment.reasons.iter().map(|reason| json!([reason.rule, round(reason.points)])).collect();
-    Entry::new(at, Step::Routed)
+    let learned = policy.learn && call.kind == Kind::Tool;
+    let seen = if learned { seen(&call.arguments, rules) } else { None };
+    // In the order of the line, so that the writer finds them sorted.
+    let entry = Entry::new(at, Step::Routed)
         .of(call.id.clone())
-        // In the order of the line, so that the writer finds them sorted.
         .with("arguments_bytes", call.raw_arguments.len())
-        .with("arguments_digest", arguments_digest(call, assessment, salt))
+        .with("arguments_digest", arguments_digest(call, assessment, salt));
+    let entry = match seen {
+        Some(seen) => entry.with("arguments_seen", seen),
+        None => entry,
+    };
+    entry
         .with("carrier", call.origin.carrier.name())
         .with("class", class(assessment.class))
         .with("confidence", round(assessment.confidence))

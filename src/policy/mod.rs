@@ -121,6 +121,8 @@ pub struct Policy {
     pub known_recipients: Option<Vec<String>>,
     /// Classes whose confirmation may travel through the agent's own client (MCP elicitation).
     pub in_band: Vec<SideEffect>,
+    /// Whether the record keeps short plain arguments, for warrants to be learned from.
+    pub learn: bool,
 }
 
 /// A route with the rule that chose it.

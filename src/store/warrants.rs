@@ -1,5 +1,7 @@
 //! What the store keeps of warrants.
 
+use std::sync::Arc;
+
 use herma_warrant::spent::{Draw, Exhausted, Pace, TooFast};
 
 /// What one call uses up: all of it or nothing, on the disk before the call leaves.
@@ -45,7 +47,7 @@ pub struct RevokedRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assigned {
     pub subject: String,
-    pub stack: Vec<u8>,
+    pub stack: Arc<[u8]>,
     pub by: String,
     pub at_ms: i64,
 }

@@ -53,7 +53,7 @@ pub struct Setup {
     /// A list older than so many seconds is no news: everything is refused.
     pub lists_newer_than: Option<u64>,
     /// Warrants that the file puts over servers and agents.
-    pub standing: HashMap<Party, Vec<u8>>,
+    pub standing: HashMap<Party, Arc<[u8]>>,
 }
 
 impl Default for Setup {
@@ -354,15 +354,22 @@ impl Warrants {
         Party::of(&call.origin)
             .iter()
             .flat_map(|party| {
-                let by_file = setup.standing.get(party).map(|stack| stack.as_slice().into());
-                let by_command = assigned.get(party).map(|row| row.stack.as_slice().into());
+                let by_file = setup.standing.get(party).map(Arc::clone);
+                let by_command = assigned.get(party).map(|row| Arc::clone(&row.stack));
                 by_file.into_iter().chain(by_command)
             })
             .collect()
     }
 
     fn verified(&self, stack: &[u8], setup: &Setup, now: u64) -> Result<Arc<Chain>, ChainError> {
-        self.chains.lock().verify(stack, &setup.trust, &self.revocations.read(), now)
+        let digest = ChainCache::digest(stack);
+        if let Some(known) = self.chains.lock().get(&digest, &setup.trust, &self.revocations.read(), now) {
+            return Ok(known);
+        }
+        // Signatures take their time: nobody else waits for them.
+        let chain = Arc::new(Chain::verify(stack, &setup.trust, &self.revocations.read(), now)?);
+        self.chains.lock().insert(Arc::clone(&chain));
+        Ok(chain)
     }
 
     /// The chain of a warrant that would be believed here now.
@@ -380,7 +387,7 @@ impl Warrants {
     ) -> Result<WarrantId, WarrantError> {
         let chain = self.verify(&stack, now)?;
         let id = chain.leaf().map(|leaf| leaf.id).ok_or(ChainError::ParentWithheld)?;
-        let row = Assigned { subject: party.to_string(), stack, by: by.to_owned(), at_ms: now };
+        let row = Assigned { subject: party.to_string(), stack: stack.into(), by: by.to_owned(), at_ms: now };
         self.store.assign(row.clone()).await?;
         self.assigned.write().insert(party, Arc::new(row));
         Ok(id)

@@ -529,3 +529,117 @@ async fn an_id_may_be_used_again_as_soon_as_its_answer_is_there() {
     let refused = client.json().await;
     assert!(refused["error"]["message"].as_str().unwrap().contains("already under way"), "{refused}");
 }
+
+#[tokio::test]
+async fn an_agent_has_no_way_to_make_set_widen_renew_or_read_a_warrant() {
+    let upstream = Upstream::open().await;
+    let desk = House::empty();
+    let file = |name: &str| desk.path().join(name).to_str().unwrap().to_owned();
+    let warrant = async |arguments: &[&str]| {
+        let said = desk.cli(&[&["warrant"], arguments].concat()).await;
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let (root, agent, given) = (file("root"), file("agent"), file("given"));
+    let trusted = warrant(&["keygen", "--out", &root]).await;
+    warrant(&["keygen", "--out", &agent]).await;
+    let held = format!("{agent}.pub");
+    let mint = ["mint", "--key", &root, "--holder", &held, "--allow", "safe:mark=1", "--out", &given];
+    warrant(&mint).await;
+    let rules =
+        format!("{RULES}\n[warrants]\ntrusted_roots = [{:?}]\nno_warrant = \"block\"\n", trusted.trim());
+    let house = Plan::default().url("x", &upstream.url).rules(&rules).open().await;
+    let log = upstream.answer_everything();
+    let over = house.cli(&["warrant", "assign", "session:other", &given]).await;
+    assert!(over.status.success(), "{}", String::from_utf8_lossy(&over.stderr));
+    let standing = async || house.cli(&["warrant", "list", "--json"]).await.stdout;
+    let before = standing().await;
+    let base64 = warrant(&["mint", "--key", &agent, "--allow", "safe:mark=1", "--output", "base64"]).await;
+
+    let mut told = String::new();
+    let ask = json!({"ask": "assign_warrant", "party": "server:x", "warrant": base64.trim()}).to_string();
+    let control = {
+        let mut frame = Vec::new();
+        for part in [r#"{"version":1,"role":"operator"}"#, r#"{"ask":"warrants"}"#] {
+            frame.extend_from_slice(&u32::try_from(part.len()).unwrap().to_le_bytes());
+            frame.extend_from_slice(&[0; 4]);
+            frame.extend_from_slice(part.as_bytes());
+        }
+        frame
+    };
+    for path in [
+        "/warrants",
+        "/v1/warrants",
+        "/op/v1/warrants",
+        "/op/v1/warrants/mint",
+        "/control",
+        "/control.sock",
+        "/mcp/x/warrants",
+        "/mcp/x/../../op/v1/warrants",
+        "/mcp/..%2f..%2fcontrol",
+        "/.well-known/warrants",
+    ] {
+        let door = Endpoint::new(format!("{}{path}", house.agent()));
+        for (method, body) in [
+            ("GET", &b""[..]),
+            ("POST", ask.as_bytes()),
+            ("PUT", ask.as_bytes()),
+            ("DELETE", b""),
+            ("POST", &control),
+        ] {
+            let (head, body) = door.send(method, body).await.all().await;
+            assert!((400..500).contains(&head.status()), "{method} {path} answers {}", head.status());
+            told += &String::from_utf8_lossy(&body);
+        }
+    }
+    let door = house.endpoint("x");
+    for method in ["herma/warrant/assign", "warrants/list", "warrant/mint", "herma/control"] {
+        let frame = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"party": "server:x", "warrant": base64.trim()}});
+        told += &door.post(frame.to_string()).await.json().await.to_string();
+    }
+    assert_eq!(log.calls(), 0);
+
+    // As a root of its own, as the heir of what it holds, and as somebody else's session.
+    let proof = |key: &str, stack: &str| {
+        ["prove", "--key", key, "--warrant", stack, "--tool", "safe", "--args", r#"{"mark":1}"#]
+            .map(str::to_owned)
+    };
+    let (own, renewed) = (file("own"), file("renewed"));
+    warrant(&["mint", "--key", &agent, "--allow", "safe:mark=1", "--ttl", "90d", "--out", &own]).await;
+    warrant(&[
+        "mint",
+        "--key",
+        &agent,
+        "--holder",
+        &held,
+        "--allow",
+        "*",
+        "--allow-wildcard-tool",
+        "--out",
+        &renewed,
+    ])
+    .await;
+    for stack in [&own, &renewed] {
+        let arguments = proof(&agent, stack);
+        let headers = warrant(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let door = headers.lines().fold(door.clone(), |door, line| {
+            let (name, value) = line.split_once(": ").unwrap();
+            door.with(name, value)
+        });
+        let answer = door.post(SAFE).await.json().await.to_string();
+        assert!(answer.contains("not trusted"), "{answer}");
+        told += &answer;
+    }
+    let text = std::fs::read_to_string(&given).unwrap();
+    let id = warrant(&["show", &given]).await;
+    let id = id.split_whitespace().find(|word| word.starts_with("tnu_wrt_")).unwrap();
+    for session in ["other", "session:other", "../other"] {
+        let call = SAFE.replace("\"mark\":1", "\"mark\":2");
+        told += &door.clone().with("mcp-session-id", session).post(call).await.json().await.to_string();
+    }
+    assert_eq!(log.calls(), 0, "{:?}", log.all());
+    assert_eq!(standing().await, before);
+    for line in text.lines().filter(|line| !line.starts_with("---")).chain([id, &id[8..]]) {
+        assert!(!told.contains(line), "an agent was told of a warrant: {told}");
+    }
+}

@@ -25,5 +25,6 @@ mod servers;
 mod tls;
 mod transparency;
 mod warrants;
+mod warrants_cli;
 mod watch;
 mod wire;

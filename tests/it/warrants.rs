@@ -125,8 +125,13 @@ async fn a_call_within_its_warrant_runs_and_the_server_sees_nothing_of_it() {
     let in_meta = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {
         "name": "send", "arguments": { "to": "ann" }, "_meta": { "tenuo": meta, "kept": 1 } } });
     assert_ran(&scene.client.post(in_meta.to_string()).await.json().await);
+    let meta = json!({ "warrant": to_base64(&slip.encode()), "signature": proof(&slip, "ann", now() + 30) });
+    let beside = json!({ "jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {
+        "name": "send", "arguments": { "to": "ann", "_herma": { "tenuo": meta } } } });
+    assert_ran(&scene.client.post(beside.to_string()).await.json().await);
     for received in scene.log.all() {
         assert!(!received.text().contains("tenuo"), "{}", received.text());
+        assert!(!received.text().contains("_herma"), "{}", received.text());
         assert!(!received.head.headers.iter().any(|(name, _)| name.to_lowercase().contains("tenuo")));
     }
     assert!(scene.log.all()[1].text().contains(r#""_meta":{"kept":1}"#));
@@ -166,7 +171,7 @@ async fn a_warrant_that_comes_two_ways_is_refused() {
     let text = to_base64(&slip.encode());
     let twice = scene.client.clone().with("x-tenuo-warrant", &text).with("x-tenuo-warrant", &text);
     let twice = twice.with("x-tenuo-pop", &proof(&slip, "ann", now()));
-    assert_blocked(&twice.post(call("ann")).await.json().await, "stands twice");
+    assert_blocked(&twice.post(call("ann")).await.json().await, "comes twice");
     let both = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {
         "name": "send", "arguments": { "to": "ann" }, "_meta": { "tenuo": { "warrant": text } } } });
     let header = scene.client.clone().with("x-tenuo-warrant", &text);

@@ -28,7 +28,15 @@ const SHELLS: [&str; 14] = [
 ];
 
 /// Words of which one is in every program that runs another.
-const RUNNERS: [&str; 19] = [
+const RUNNERS: [&str; 27] = [
+    "os:cmd",
+    "system.cmd",
+    "deno.command",
+    "deno.run",
+    "processbuilder",
+    "run-program",
+    "command::new",
+    "rawsystem",
     "os.cmd",
     "callcommand",
     "qx",

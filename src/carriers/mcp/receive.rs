@@ -8,8 +8,8 @@ use herma_scoring::json::{JsonError, Limits};
 use serde_json::Value;
 
 use super::era::Declared;
-use super::frame::{CallFrame, FrameError, part};
-use super::shown::{self, ShownError};
+use super::frame::{CallFrame, Frame, FrameError, part};
+use super::shown::{self, Presented, ShownError};
 use crate::call::Call;
 use crate::firewall::Firewall;
 use crate::firewall::session::Session;
@@ -54,21 +54,26 @@ pub fn receive(
     limit: usize,
     forward_warrant: bool,
 ) -> Result<Received, ReceiveError> {
-    let CallFrame { kind, mut frame, arguments: raw_arguments, progress_token, mut presented, .. } = call;
+    let CallFrame { kind, mut frame, arguments: mut raw_arguments, progress_token, mut presented, .. } = call;
     let origin = session.origin();
     let limits = Limits { size: limit, ..Limits::default() };
     let mut whole = herma_scoring::json::read(&frame, &limits)?;
-    let params = whole.get_mut("params").map(Value::take).unwrap_or_default();
+    let mut params = whole.get_mut("params").map(Value::take).unwrap_or_default();
     if let Some(name) = look_alike(&params) {
         return Err(FrameError::LookAlike(name).into());
     }
-    if let Some(meta) = params.get("_meta").and_then(|meta| meta.get("tenuo")) {
-        if presented.is_some() {
-            return Err(ShownError::TwoWays.into());
-        }
-        presented = shown::read(meta)?;
+    if let Some(meta) = params.get(shown::META).and_then(|meta| meta.get("tenuo")) {
+        present(&mut presented, Some(shown::read(meta)?))?;
         if !forward_warrant {
-            frame = shown::without(&frame)?;
+            frame = shown::without(&frame, shown::META, "tenuo")?;
+        }
+    }
+    let arguments = params.get_mut("arguments").and_then(Value::as_object_mut);
+    if let Some(envelope) = arguments.and_then(|arguments| arguments.remove(shown::ARGUMENT)) {
+        present(&mut presented, shown::enveloped(&envelope)?)?;
+        frame = shown::without(&frame, "arguments", shown::ARGUMENT)?;
+        if let Ok(Frame::Call(called)) = Frame::read(&frame) {
+            raw_arguments = called.keep(&frame).arguments;
         }
     }
     let declared = Declared::read(&params);
@@ -110,6 +115,18 @@ fn name(kind: Kind, params: &Value) -> Result<String, ReceiveError> {
         Kind::Prompt => member("name", "prompts/get"),
         Kind::Resource => member("uri", "resources/read"),
         Kind::Sampling | Kind::Elicitation => Ok(super::frame::name_of(kind).to_owned()),
+    }
+}
+
+/// One place to show a warrant is enough; of two, one could be for somebody else's eyes.
+fn present(presented: &mut Option<Presented>, next: Option<Presented>) -> Result<(), ShownError> {
+    match (&presented, next) {
+        (Some(_), Some(_)) => Err(ShownError::TwoWays),
+        (_, None) => Ok(()),
+        (None, next) => {
+            *presented = next;
+            Ok(())
+        }
     }
 }
 

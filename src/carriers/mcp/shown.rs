@@ -1,23 +1,22 @@
 //! Warrants that come with a call, in headers or in `_meta.tenuo`, and go no further.
 
 use bytes::Bytes;
-use herma_warrant::approval::SignedApproval;
-use herma_warrant::error::FormatError;
-use herma_warrant::proof::{Proof, ProofError};
+use herma_warrant::carrier::{self, Carried, CarrierError};
+use herma_warrant::json::{JsonError, read_document};
+use herma_warrant::proof::ProofError;
 use herma_warrant::text_form::from_base64;
-use hyper::header::{HeaderMap, HeaderName};
-use serde_json::Value;
+use hyper::header::HeaderMap;
+use serde_json::{Map, Value};
 
 use super::frame::params;
 use super::members::{Members, around};
 use crate::call::{Credential, Shown};
 use crate::firewall::session::Session;
 
-const WARRANT: HeaderName = HeaderName::from_static("x-tenuo-warrant");
-const PROOF: HeaderName = HeaderName::from_static("x-tenuo-pop");
-const APPROVALS: HeaderName = HeaderName::from_static("x-tenuo-approvals");
-/// Characters of one part; a stack of the deepest kind fits.
-const LONGEST: usize = 64 << 10;
+/// The argument of a tool that is for Herma: some clients, Hermes among them, can send nothing else.
+pub(super) const ARGUMENT: &str = "_herma";
+/// Where the protocol itself has room for more.
+pub(super) const META: &str = "_meta";
 
 /// What a call presents.
 #[derive(Debug, Clone)]
@@ -33,134 +32,83 @@ pub(super) enum Presented {
 /// A warrant that cannot be told.
 #[derive(Debug, thiserror::Error)]
 pub enum ShownError {
-    #[error("the header `{0}` stands twice")]
-    Twice(HeaderName),
-    #[error("a warrant came in the headers and in `_meta.tenuo`: send it once")]
+    #[error(transparent)]
+    Carrier(#[from] CarrierError),
+    #[error("a warrant came in more than one place: send it once")]
     TwoWays,
-    #[error("`{0}` came without a warrant")]
-    Alone(&'static str),
-    #[error("the {0} is not base64")]
-    Text(&'static str),
-    #[error("the {0} is longer than {LONGEST} characters")]
-    Long(&'static str),
-    #[error(
-        "`_meta.tenuo` has neither `warrant`, `signature` and `approvals` nor `counter` and `code`, as it should"
-    )]
-    Meta,
-    #[error("the {0} cannot be read: {1}")]
-    Format(&'static str, FormatError),
+    #[error("the argument `_herma` is for Herma alone and holds `tenuo` and nothing else")]
+    Envelope,
+    #[error("a header of the warrant is not text")]
+    Text,
+    #[error("`_meta.tenuo` cannot be read: {0}")]
+    Json(#[from] JsonError),
+    #[error("`{0}` of `_meta.tenuo` is not 32 bytes in base64, or stands beside what it cannot stand beside")]
+    Code(&'static str),
     #[error("only a private channel can have a key: over HTTP every call brings its own proof")]
     Public,
     #[error("nothing was proven on this channel yet: send the warrant and a proof with the first call")]
     Unproven,
     #[error("the code of this call does not hold: {0}")]
-    Code(#[from] ProofError),
+    Broken(#[from] ProofError),
     #[error("the frame cannot be written again without its warrant: {0}")]
     Frame(#[from] serde_json::Error),
 }
 
 /// Takes the warrant out of the headers of a call; leaves a copy there for a server that asked for it.
 pub(super) fn take(headers: &mut HeaderMap, leave: bool) -> Result<Option<Presented>, ShownError> {
-    if ![&WARRANT, &PROOF, &APPROVALS].iter().any(|name| headers.contains_key(*name)) {
+    if !headers.keys().any(|name| name.as_str().starts_with(carrier::PREFIX)) {
         return Ok(None);
     }
-    let read = |name: &HeaderName| -> Result<Option<String>, ShownError> {
-        let mut values = headers.get_all(name).iter();
-        let Some(first) = values.next() else { return Ok(None) };
-        if values.next().is_some() {
-            return Err(ShownError::Twice(name.clone()));
-        }
-        Ok(Some(String::from_utf8_lossy(first.as_bytes()).into_owned()))
-    };
-    let (warrant, proof, approvals) = (read(&WARRANT)?, read(&PROOF)?, read(&APPROVALS)?);
+    let pairs = headers.iter().filter(|(name, _)| name.as_str().starts_with(carrier::PREFIX));
+    let pairs = pairs.map(|(name, value)| Ok((name.as_str(), value.to_str().map_err(|_| ShownError::Text)?)));
+    let carried = carrier::from_headers(pairs.collect::<Result<Vec<_>, ShownError>>()?)?;
     if !leave {
         strip(headers);
     }
-    let approvals = approvals
-        .map(|text| {
-            SignedApproval::decode_list(&bytes(&text, "list of approvals")?)
-                .map_err(|error| ShownError::Format("list of approvals", error))
-        })
-        .transpose()?;
-    let shown = shown(warrant.as_deref(), proof.as_deref(), approvals)?;
-    Ok(shown.map(Presented::Warrant))
+    Ok(carried.map(|carried| Presented::Warrant(shown(carried, None))))
 }
 
 /// What is for Herma is not for the server.
 pub(super) fn strip(headers: &mut HeaderMap) {
-    for name in [WARRANT, PROOF, APPROVALS] {
+    let ours: Vec<_> =
+        headers.keys().filter(|name| name.as_str().starts_with(carrier::PREFIX)).cloned().collect();
+    for name in ours {
         headers.remove(name);
     }
 }
 
 /// Reads `_meta.tenuo` of a call: `warrant`, `signature` and `approvals`, where the first call of a private channel
 /// may add a `channel_key`; later ones send `counter` and `code` instead.
-pub(super) fn read(meta: &Value) -> Result<Option<Presented>, ShownError> {
-    const KNOWN: [&str; 6] = ["warrant", "signature", "approvals", "channel_key", "counter", "code"];
-    let fields = meta.as_object().ok_or(ShownError::Meta)?;
-    if fields.keys().any(|key| !KNOWN.contains(&key.as_str())) {
-        return Err(ShownError::Meta);
-    }
-    let text = |name: &str| match fields.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => value.as_str().map(Some).ok_or(ShownError::Meta),
-    };
-    let fixed = |name: &'static str| -> Result<Option<[u8; 32]>, ShownError> {
-        let Some(text) = text(name)? else { return Ok(None) };
-        bytes(text, name)?.try_into().map(Some).map_err(|_| ShownError::Meta)
-    };
-    if let Some(tag) = fixed("code")? {
-        let counter = fields.get("counter").and_then(Value::as_u64).ok_or(ShownError::Meta)?;
-        if fields.len() != 2 {
-            return Err(ShownError::Meta);
-        }
-        return Ok(Some(Presented::Code { counter, tag }));
-    }
-    let approvals = match fields.get("approvals") {
-        None | Some(Value::Null) => None,
-        Some(Value::Array(all)) => {
-            let read = all.iter().map(|one| {
-                let text = one.as_str().ok_or(ShownError::Meta)?;
-                SignedApproval::decode(&bytes(text, "approval")?)
-                    .map_err(|error| ShownError::Format("approval", error))
-            });
-            Some(read.collect::<Result<_, _>>()?)
-        }
-        Some(_) => return Err(ShownError::Meta),
-    };
-    let shown = shown(text("warrant")?, text("signature")?, approvals)?;
-    let channel_key = fixed("channel_key")?;
-    Ok(shown.map(|shown| Presented::Warrant(Shown { channel_key, ..shown })))
-}
-
-fn shown(
-    warrant: Option<&str>,
-    proof: Option<&str>,
-    approvals: Option<Vec<SignedApproval>>,
-) -> Result<Option<Shown>, ShownError> {
-    let Some(warrant) = warrant else {
-        return match (proof, approvals) {
-            (Some(_), _) => Err(ShownError::Alone("a proof")),
-            (None, Some(_)) => Err(ShownError::Alone("an approval")),
-            (None, None) => Ok(None),
+pub(super) fn read(meta: &Value) -> Result<Presented, ShownError> {
+    let mut meta = meta.clone();
+    let mut fixed = |name: &'static str| -> Result<Option<[u8; 32]>, ShownError> {
+        let Some(value) = meta.as_object_mut().and_then(|fields| fields.remove(name)) else {
+            return Ok(None);
         };
+        let bytes = value.as_str().and_then(from_base64).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Some).ok_or(ShownError::Code(name))
     };
-    let proof = proof
-        .map(|text| Proof::decode(&bytes(text, "proof")?).map_err(|error| ShownError::Format("proof", error)))
-        .transpose()?;
-    Ok(Some(Shown {
-        stack: bytes(warrant, "warrant")?.into(),
-        credential: proof.map_or(Credential::None, Credential::Proof),
-        approvals: approvals.unwrap_or_default(),
-        channel_key: None,
-    }))
+    let (channel_key, code) = (fixed("channel_key")?, fixed("code")?);
+    if let Some(tag) = code {
+        let counter = meta.as_object().filter(|fields| fields.len() == 1).and_then(counter);
+        let counter = counter.filter(|_| channel_key.is_none()).ok_or(ShownError::Code("code"))?;
+        return Ok(Presented::Code { counter, tag });
+    }
+    let carried = carrier::from_meta(&read_document(&meta.to_string())?)?;
+    Ok(Presented::Warrant(shown(carried, channel_key)))
 }
 
-fn bytes(text: &str, what: &'static str) -> Result<Vec<u8>, ShownError> {
-    if text.len() > LONGEST {
-        return Err(ShownError::Long(what));
+fn counter(fields: &Map<String, Value>) -> Option<u64> {
+    fields.get("counter")?.as_u64()
+}
+
+fn shown(carried: Carried, channel_key: Option<[u8; 32]>) -> Shown {
+    Shown {
+        stack: carried.warrant.into(),
+        credential: carried.proof.map_or(Credential::None, Credential::Proof),
+        approvals: carried.approvals,
+        channel_key,
     }
-    from_base64(text).ok_or(ShownError::Text(what))
 }
 
 /// The warrant that a call speaks under, its channel's if it brings none itself.
@@ -181,18 +129,25 @@ pub(super) fn settle(
     }
 }
 
-/// The frame without `params._meta.tenuo`, every other byte of a value as it stood.
-pub(super) fn without(frame: &Bytes) -> Result<Bytes, ShownError> {
+/// Reads the argument that clients send which can send nothing but arguments.
+pub(super) fn enveloped(envelope: &Value) -> Result<Option<Presented>, ShownError> {
+    let fields = envelope.as_object().ok_or(ShownError::Envelope)?;
+    if fields.keys().any(|key| key != "tenuo") {
+        return Err(ShownError::Envelope);
+    }
+    fields.get("tenuo").map(read).transpose()
+}
+
+/// The frame without one member of an object in `params`, every other value as it stood. An empty `_meta` goes too.
+pub(super) fn without(frame: &Bytes, object: &str, member: &str) -> Result<Bytes, ShownError> {
     let Some(raw) = params(frame) else { return Ok(frame.clone()) };
     let mut members = Members::read(raw.get())?;
-    for (name, value) in &mut members.0 {
-        if name == "_meta" {
-            let mut meta = Members::read(value)?;
-            meta.0.retain(|(name, _)| name != "tenuo");
-            *value = meta.write();
-        }
+    for (_, value) in members.0.iter_mut().filter(|(name, _)| name == object) {
+        let mut inner = Members::read(value)?;
+        inner.0.retain(|(name, _)| name != member);
+        *value = inner.write();
     }
-    members.0.retain(|(name, value)| name != "_meta" || value != "{}");
+    members.0.retain(|(name, value)| name != META || value != "{}");
     let (before, after) = around(frame, raw.get().as_bytes());
     Ok([before, members.write().as_bytes(), after].concat().into())
 }
@@ -209,24 +164,30 @@ mod tests {
             r#"{"name":"a","arguments":{"n":1.0, "m":"\u0041"},"_meta":{"tenuo":{"warrant":"x"},"progressToken": 7}}"#,
         );
         let bare = frame(r#"{"name":"a","arguments":{"n":1.0, "m":"\u0041"},"_meta":{"progressToken":7}}"#);
-        assert_eq!(without(&with).unwrap(), bare);
+        assert_eq!(without(&with, META, "tenuo").unwrap(), bare);
+        let beside = frame(r#"{"name":"a","arguments":{"n":1.0,"_herma":{"tenuo":{}}, "m":"\u0041"}}"#);
+        let plain = frame(r#"{"name":"a","arguments":{"n":1.0,"m":"\u0041"}}"#);
+        assert_eq!(without(&beside, "arguments", ARGUMENT).unwrap(), plain);
         let only = frame(r#"{"name":"a","_meta":{"tenuo":{}}}"#);
-        assert_eq!(without(&only).unwrap(), frame(r#"{"name":"a"}"#));
+        assert_eq!(without(&only, META, "tenuo").unwrap(), frame(r#"{"name":"a"}"#));
     }
 
     #[test]
     fn what_two_readers_could_take_for_two_warrants_is_refused() {
         let mut twice = HeaderMap::new();
-        twice.append(WARRANT, "aaaa".parse().unwrap());
-        twice.append(WARRANT, "bbbb".parse().unwrap());
-        assert!(matches!(take(&mut twice, false), Err(ShownError::Twice(_))));
+        twice.append("x-tenuo-warrant", "aaaa".parse().unwrap());
+        twice.append("x-tenuo-warrant", "bbbb".parse().unwrap());
+        assert!(take(&mut twice, false).unwrap_err().to_string().contains("comes twice"));
         let mut alone = HeaderMap::new();
-        alone.append(PROOF, "aaaa".parse().unwrap());
-        assert!(matches!(take(&mut alone, false), Err(ShownError::Alone(_))));
-        assert!(matches!(
-            read(&serde_json::json!({ "warrant": "a", "Warrant": "b" })),
-            Err(ShownError::Meta)
-        ));
-        assert!(matches!(read(&serde_json::json!({ "warrant": "?" })), Err(ShownError::Text(_))));
+        alone.append("x-tenuo-pop", "aaaa".parse().unwrap());
+        assert!(take(&mut alone, false).unwrap_err().to_string().contains("without a warrant"));
+        for meta in [
+            serde_json::json!({ "warrant": "aaaa", "Warrant": "bbbb" }),
+            serde_json::json!({ "warrant": "?" }),
+            serde_json::json!({ "code": "aaaa", "counter": 1 }),
+            serde_json::json!("aaaa"),
+        ] {
+            assert!(read(&meta).is_err(), "{meta}");
+        }
     }
 }

@@ -127,7 +127,12 @@ pub(super) fn state(db: &Connection, now: u64) -> Result<WarrantState, Failure> 
     let assigned = db
         .prepare("SELECT subject, stack, by, at_ms FROM warrants_assigned ORDER BY subject")?
         .query_map([], |row| {
-            Ok(Assigned { subject: row.get(0)?, stack: row.get(1)?, by: row.get(2)?, at_ms: row.get(3)? })
+            Ok(Assigned {
+                subject: row.get(0)?,
+                stack: row.get::<_, Vec<u8>>(1)?.into(),
+                by: row.get(2)?,
+                at_ms: row.get(3)?,
+            })
         })?
         .collect::<Result<_, _>>()?;
     let latest = db.query_row("SELECT latest FROM clock", [], |row| row.get::<_, i64>(0)).optional()?;
@@ -175,7 +180,7 @@ pub(super) fn assign(db: &mut Connection, row: &Assigned) -> Result<(), Failure>
     db.prepare_cached(
         "INSERT OR REPLACE INTO warrants_assigned (subject, stack, by, at_ms) VALUES (?1, ?2, ?3, ?4)",
     )?
-    .execute(params![row.subject, row.stack, row.by, row.at_ms])?;
+    .execute(params![row.subject, &*row.stack, row.by, row.at_ms])?;
     Ok(())
 }
 

@@ -76,17 +76,20 @@ impl Reader<'_> {
     fn list(&mut self, list: &ast::CompoundList) -> Read<Script> {
         let mut pipelines = Vec::new();
         for item in &list.0 {
-            pipelines.push(self.pipeline(&item.0.first)?);
+            pipelines.push(self.pipeline(&item.0.first, false)?);
+            let mut turned = item.0.first.bang;
             for next in &item.0.additional {
                 let (AndOr::And(pipeline) | AndOr::Or(pipeline)) = next;
-                pipelines.push(self.pipeline(pipeline)?);
+                pipelines.push(self.pipeline(pipeline, matches!(next, AndOr::And(_)) && !turned)?);
+                turned = pipeline.bang;
             }
         }
         Ok(Script(pipelines))
     }
 
-    fn pipeline(&mut self, pipeline: &ast::Pipeline) -> Read<Pipeline> {
-        Ok(Pipeline(pipeline.seq.iter().map(|command| self.command(command)).collect::<Read<_>>()?))
+    fn pipeline(&mut self, pipeline: &ast::Pipeline, follows: bool) -> Read<Pipeline> {
+        let stages = pipeline.seq.iter().map(|command| self.command(command)).collect::<Read<_>>()?;
+        Ok(Pipeline { stages, follows })
     }
 
     fn command(&mut self, command: &Command) -> Read<Stage> {
@@ -98,7 +101,7 @@ impl Reader<'_> {
                 let body = self.compound(&function.body.0, function.body.1.as_ref())?;
                 Ok(Stage::Function {
                     name: function.fname.value.clone(),
-                    body: Script(vec![Pipeline(vec![body])]),
+                    body: Script(vec![Pipeline { stages: vec![body], follows: false }]),
                 })
             }
             Command::ExtendedTest(test, redirects) => {
@@ -182,7 +185,8 @@ impl Reader<'_> {
                 vec![self.list(&clause.0)?, self.list(&clause.1.list)?]
             }
             CompoundCommand::Coprocess(coprocess) => {
-                vec![Script(vec![Pipeline(vec![self.command(&coprocess.body)?])])]
+                let stages = vec![self.command(&coprocess.body)?];
+                vec![Script(vec![Pipeline { stages, follows: false }])]
             }
         };
         let apart = matches!(compound, CompoundCommand::Subshell(_) | CompoundCommand::Coprocess(_));
@@ -291,8 +295,14 @@ impl Reader<'_> {
                 };
                 let name = match &assignment.name {
                     ast::AssignmentName::VariableName(name) => name.clone(),
-                    ast::AssignmentName::ArrayElementName(name, index) => format!("{name}[{index}]"),
+                    ast::AssignmentName::ArrayElementName(name, index) => {
+                        if runs(index) {
+                            simple.assigns.push((format!("{name}[]"), self.word(index)?));
+                        }
+                        format!("{name}[{index}]")
+                    }
                 };
+                let value = if assignment.append { appended(&name, &assignment.value, value) } else { value };
                 simple.assigns.push((name, value));
             }
             Item::AssignmentWord(_, word) => simple.words.push(self.word(&word.value)?),
@@ -342,6 +352,16 @@ impl Reader<'_> {
             AssignDefaultValues, IndicateErrorIfNullOrUnset, Parameter, UseAlternativeValue, UseDefaultValues,
         };
         match expansion {
+            // The index is expanded whatever the name holds.
+            Parameter {
+                parameter: brush_parser::word::Parameter::NamedWithIndex { name, index },
+                indirect: false,
+            } if runs(index) => Ok(vec![Piece::Variable {
+                name: format!("{name}[]"),
+                fallback: Some(self.word(index)?),
+                change: None,
+                quoted,
+            }]),
             Parameter { parameter, indirect } => {
                 Ok(vec![named(parameter, None, indirect.then_some(Change::Follow), quoted)])
             }
@@ -469,6 +489,19 @@ fn named(parameter: &Parameter, fallback: Option<Word>, change: Option<Change>, 
         Parameter::Special(_) => return Piece::Unknown,
     };
     Piece::Variable { name, fallback, change, quoted }
+}
+
+/// `x+=y`, `x+=(y)`: what the name held comes first.
+fn appended(name: &str, added: &ast::AssignmentValue, value: Word) -> Word {
+    let nothing = Some(Word(Vec::new()));
+    let held = Piece::Variable { name: name.to_owned(), fallback: nothing, change: None, quoted: true };
+    let apart = matches!(added, ast::AssignmentValue::Array(_)).then(|| Piece::Text(" ".to_owned()));
+    Word(std::iter::once(held).chain(apart).chain(value.0).collect())
+}
+
+/// Whether an index holds a command.
+fn runs(index: &str) -> bool {
+    index.contains("$(") || index.contains('`')
 }
 
 fn number_of(number: Option<&i32>) -> u32 {

@@ -9,7 +9,9 @@ use crate::rules::{Rule, Signal, Spec, option_in};
 impl<'r> Walk<'_, 'r> {
     pub(super) fn run(&mut self, args: &[Arg], input: Flow) -> Flow {
         let Some((head, rest)) = args.split_first() else {
-            return Flow::default();
+            // `$(<file)` is what the file holds.
+            let literal = input.literal.clone().or_else(|| (!input.file).then(String::new));
+            return Flow { literal, ..input };
         };
         if !head.known {
             return self.unknown_head(head, rest);
@@ -77,8 +79,10 @@ impl<'r> Walk<'_, 'r> {
             "export" | "declare" | "typeset" | "readonly" | "local" => {
                 let follows = args.iter().any(|arg| arg.text == "-n");
                 for arg in args {
+                    self.subscript(&arg.text);
                     if let Some((name, value)) = arg.text.split_once('=') {
-                        let value = arg.known.then(|| value.to_owned());
+                        let list = value.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+                        let value = arg.known.then(|| list.unwrap_or(value).to_owned());
                         self.assigned(name, value.as_ref());
                         let value = if follows {
                             value.and_then(|other| self.variables.get(&other).cloned().flatten())
@@ -106,6 +110,14 @@ impl<'r> Walk<'_, 'r> {
                 if let Some(target) = target {
                     self.remember(&target, input);
                 }
+            }
+            "test" | "[" | "unset" | "read" | "printf" | "let" | "wait" | "mapfile" | "readarray" => {
+                for arg in operands {
+                    self.subscript(&arg.text);
+                }
+            }
+            "tar" | "bsdtar" | "cpio" | "unzip" | "7z" => {
+                self.unpacked |= input.network || operands.iter().any(|arg| self.is_fetched(&arg.text));
             }
             "make" | "gmake" => self.makes(),
             "run-parts" => self.parts(operands),
@@ -164,10 +176,7 @@ impl<'r> Walk<'_, 'r> {
         let plain: Vec<&str> = operands.iter().map(|arg| arg.text.as_str()).collect();
         let interpreter = specs.iter().find_map(|spec| spec.language);
 
-        let asked = |word: &&str| {
-            matches!(*word, "--help" | "--dry-run" | "--dryrun" | "--dry-run=client" | "--dry-run=server")
-                || (*word == "--version" && operands.is_empty())
-        };
+        let asked = |word: &&str| QUIET.contains(word) || (*word == "--version" && operands.is_empty());
         self.settles(name, args, &operands, &input);
         let quiet = match interpreter {
             None | Some(Language::Sql) => words.iter().take_while(|word| **word != "--").any(asked),
@@ -216,6 +225,14 @@ impl<'r> Walk<'_, 'r> {
         }
         let says = specs.iter().any(|spec| spec.gives == Some(Gives::Words));
         let looks = specs.iter().any(|spec| matches!(spec.operands, Operands::List | Operands::Rights));
+        if natures.is_empty() && specs.iter().any(|spec| spec.gives == Some(Gives::File)) {
+            // The first word is what is looked for, the others are where.
+            for arg in operands.iter().skip(1).filter(|arg| arg.known && !arg.pipe) {
+                if self.nature(&arg.text).secret {
+                    natures.push(self.touch(&arg.text, Use::Read));
+                }
+            }
+        }
         if natures.is_empty() && !says && !looks {
             for arg in args.iter().filter(|arg| arg.text.starts_with(['/', '~', '.', '@'])) {
                 let path = arg.text.trim_start_matches('@');
@@ -387,7 +404,9 @@ impl<'r> Walk<'_, 'r> {
                 self.signal(Signal::ShellPrivilegedUnknown);
             }
             None if known => self.signal(Signal::ShellUnknownProgram),
-            None if head.contains('/') && self.is_fetched(head) => self.signal(Signal::ShellRemoteCode),
+            None if head.contains('/') && (self.unpacked || self.is_fetched(head)) => {
+                self.signal(Signal::ShellRemoteCode)
+            }
             None if head.contains('/') && self.privileged => self.signal(Signal::ShellPrivilegedUnknown),
             None if head.contains('/') => self.signal(Signal::ShellScriptUnread),
             None => self.signal(Signal::ShellUnknownProgram),
@@ -483,9 +502,37 @@ impl<'r> Walk<'_, 'r> {
             // What a program nobody knows prints is made up at run time.
             None => output.decoded |= specs.is_empty(),
         }
+        if SILENT.contains(&name) {
+            output.literal = Some(String::new());
+        }
+        let passes = specs.iter().any(|spec| matches!(spec.gives, Some(Gives::Words | Gives::Input)));
+        output.printed |= output.literal.is_none() && !passes;
         output
     }
 }
+
+/// Programs that print nothing when all goes well.
+const SILENT: [&str; 9] = ["cd", "pushd", "export", "set", "unset", "mkdir", "touch", "true", ":"];
+
+/// Options by which a program only says what it would do.
+const QUIET: [&str; 16] = [
+    "--help",
+    "--dry-run",
+    "--dryrun",
+    "--dry-run=client",
+    "--dry-run=server",
+    "--simulate",
+    "--just-print",
+    "--recon",
+    "--no-act",
+    "--assumeno",
+    "--assume-no",
+    "--what-if",
+    "-WhatIf",
+    "-whatif",
+    "--generate-cli-skeleton",
+    "--noop",
+];
 
 /// What a program's rules had to say of its words.
 #[derive(Debug, Default)]
@@ -506,7 +553,7 @@ fn looks(name: &str) -> bool {
 fn saved(text: &str) -> Option<String> {
     let text = text.split(['?', '#']).next()?;
     let name = text.rsplit('/').next()?;
-    (name.len() > 1 && !text.starts_with('-')).then(|| name.to_owned())
+    (!matches!(name, "" | "-" | ".") && !text.starts_with('-')).then(|| name.to_owned())
 }
 
 pub(super) fn merged(args: &[Arg]) -> Flow {

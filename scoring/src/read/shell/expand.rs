@@ -1,6 +1,6 @@
 //! What words become when a shell expands them, as far as that is known beforehand.
 
-use super::syntax::{Change, Piece, Word};
+use super::syntax::{Change, Piece, Script, Word};
 use super::{Arg, Flow, Walk, brush};
 use crate::rules::glob;
 
@@ -45,9 +45,7 @@ impl Walk<'_, '_> {
                     (self.changed(value, change.as_ref()), *quoted)
                 }
                 Piece::Command { script, quoted } => {
-                    let here = self.here.clone();
-                    let flow = self.script(script, &Flow::default(), false);
-                    self.here = here;
+                    let flow = self.aside(script, &Flow::default());
                     let literal = flow.literal.as_deref().map(|text| text.trim_end_matches('\n').to_owned());
                     (
                         Arg {
@@ -60,12 +58,12 @@ impl Walk<'_, '_> {
                     )
                 }
                 Piece::Process(script) => {
-                    let flow = self.script(script, &Flow::default(), false);
+                    let flow = self.aside(script, &Flow::default());
                     (Arg { flow, pipe: true, ..Arg::word(PIPE) }, true)
                 }
                 Piece::Sink(script) => {
                     let feeding = self.feeding.clone();
-                    self.script(script, &feeding, false);
+                    self.aside(script, &feeding);
                     (Arg { pipe: true, ..Arg::word(PIPE) }, true)
                 }
                 Piece::Unknown => (Arg::default(), true),
@@ -101,6 +99,14 @@ impl Walk<'_, '_> {
         args
     }
 
+    /// Runs a script in a shell of its own: where that goes is left behind with it.
+    fn aside(&mut self, script: &Script, input: &Flow) -> Flow {
+        let here = (self.here.clone(), self.arrived);
+        let flow = self.script(script, input, false);
+        (self.here, self.arrived) = here;
+        flow
+    }
+
     fn variable(&self, name: &str, fallback: Option<Arg>) -> Arg {
         match (self.variables.get(name), name) {
             (Some(Some(value)), _) => Arg::word(value),
@@ -108,10 +114,16 @@ impl Walk<'_, '_> {
             (None, name) => match (KNOWN.iter().find(|(known, _)| *known == name), fallback) {
                 (Some((_, value)), _) => Arg::word(value),
                 (None, Some(fallback)) => fallback,
-                (None, None) => Arg::default(),
+                (None, None) => self.element(name).map(Arg::word).unwrap_or_default(),
             },
             (Some(None), _) => Arg::default(),
         }
+    }
+
+    /// `${a[1]}` of a list that was put together piece by piece.
+    fn element(&self, name: &str) -> Option<&str> {
+        let (list, index) = name.strip_suffix(']')?.split_once('[')?;
+        self.variables.get(list)?.as_deref()?.split_whitespace().nth(index.parse().ok()?)
     }
 
     fn changed(&self, value: Arg, change: Option<&Change>) -> Arg {

@@ -22,6 +22,10 @@ impl Walk<'_, '_> {
 
     /// Keeps what a file now holds, for when it is run.
     pub(super) fn remember(&mut self, path: &str, flow: &Flow) {
+        if flow.decoded {
+            // Run later, it is as unread as it was when it was decoded.
+            self.fetched.extend(path.rsplit('/').next().map(str::to_owned));
+        }
         let path = self.place(path);
         let held = self.written.entry(path).or_insert_with(|| Some(String::new()));
         *held = held.take().zip(flow.literal.as_ref()).map(|(mut held, text)| {
@@ -106,16 +110,24 @@ impl Walk<'_, '_> {
 
     /// Adds what a path says. After a change of directory that may have failed it counts from both.
     pub(super) fn touch(&mut self, text: &str, used: Use) -> Nature {
+        let located = self.located(text);
+        if let Some(located) = located.as_deref().filter(|_| self.arrived) {
+            return path::read(located, used, &self.at, self.context, self.rules, self.findings);
+        }
         let nature = path::read(text, used, &self.at, self.context, self.rules, self.findings);
-        let Some(located) = self.located(text) else { return nature };
+        let Some(located) = located else { return nature };
         let there = path::read(&located, used, &self.at, self.context, self.rules, self.findings);
         Nature { scratch: nature.scratch && there.scratch, secret: nature.secret || there.secret }
     }
 
     /// What a path is, from wherever it may count.
     pub(super) fn nature(&self, text: &str) -> Nature {
+        let located = self.located(text);
+        if let Some(located) = located.as_deref().filter(|_| self.arrived) {
+            return path::nature(located, self.context, self.rules);
+        }
         let nature = path::nature(text, self.context, self.rules);
-        let Some(located) = self.located(text) else { return nature };
+        let Some(located) = located else { return nature };
         let there = path::nature(&located, self.context, self.rules);
         Nature { scratch: nature.scratch && there.scratch, secret: nature.secret || there.secret }
     }

@@ -74,7 +74,7 @@ impl<'r> Walk<'_, 'r> {
         }
         if input.network {
             self.signal(Signal::ShellRemoteCode);
-        } else if input.decoded {
+        } else if input.decoded || (input.printed && (language == Language::Shell || args.is_empty())) {
             self.signal(Signal::ShellDecodedCode);
         } else if input.file {
             self.signal(if self.privileged { Signal::ShellPrivileged } else { Signal::ShellScriptUnread });

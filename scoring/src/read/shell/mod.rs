@@ -87,6 +87,8 @@ struct Flow {
     secret: bool,
     file: bool,
     decoded: bool,
+    /// A program made it up as it ran.
+    printed: bool,
     /// It is what a shell says that takes its orders from a pipe.
     shell: bool,
 }
@@ -97,7 +99,16 @@ impl Flow {
         self.secret |= other.secret;
         self.file |= other.file;
         self.decoded |= other.decoded;
+        self.printed |= other.printed;
         self.shell |= other.shell;
+    }
+
+    /// What comes after it on the same pipe: all is known only when both are.
+    fn follow(&mut self, next: Self) {
+        self.taint(&next);
+        let before = self.literal.take();
+        self.printed |= before.is_some() != next.literal.is_some() && before.as_deref() != Some("");
+        self.literal = before.zip(next.literal).map(|(before, next)| before + &next);
     }
 }
 
@@ -132,12 +143,16 @@ struct Walk<'w, 'r> {
     calling: Vec<String>,
     /// Names of files that came over the network in this text.
     fetched: Vec<String>,
+    /// Something that came over the network was unpacked.
+    unpacked: bool,
     /// Files this text wrote, with what they hold when that is known.
     written: HashMap<String, Option<String>>,
     /// Programs by the names this text gave them, be it by a link, a copy or an alias.
     named: HashMap<String, String>,
     /// The directory this text went to.
     here: Option<String>,
+    /// It surely got there: what is now read would not run otherwise.
+    arrived: bool,
     /// What comes in through the pipe of the command whose words are read.
     feeding: Flow,
     /// The words now read may be no command.
@@ -164,9 +179,11 @@ impl<'w, 'r> Walk<'w, 'r> {
             functions: HashMap::new(),
             calling: Vec::new(),
             fetched: Vec::new(),
+            unpacked: false,
             written: HashMap::new(),
             named: HashMap::new(),
             here: None,
+            arrived: false,
             feeding: Flow::default(),
             attempting: false,
             walking: false,
@@ -214,6 +231,7 @@ impl<'w, 'r> Walk<'w, 'r> {
                 self.depth += 1;
                 let spans = self.depth == 1 && text.is_ascii();
                 let output = self.script(&script, &input, spans);
+                self.arrived = false;
                 self.depth -= 1;
                 output
             }
@@ -237,18 +255,18 @@ impl<'w, 'r> Walk<'w, 'r> {
     }
 
     fn script(&mut self, script: &Script, input: &Flow, spans: bool) -> Flow {
-        let mut output = Flow::default();
-        let single = script.0.len() == 1;
+        let mut output = Flow { literal: Some(String::new()), ..Flow::default() };
         for pipeline in &script.0 {
             let mut flow = input.clone();
-            for stage in &pipeline.0 {
+            self.arrived &= pipeline.follows;
+            for stage in &pipeline.stages {
                 flow = self.stage(stage, flow, spans);
             }
-            output.taint(&flow);
-            if single {
-                output.literal = flow.literal;
-            }
+            // Each stage of several goes its own way.
+            self.arrived &= pipeline.stages.len() == 1;
+            output.follow(flow);
         }
+        output.literal = output.literal.filter(|_| !script.0.is_empty());
         output
     }
 
@@ -266,7 +284,7 @@ impl<'w, 'r> Walk<'w, 'r> {
                 self.simple(simple, input)
             }
             Stage::Group { variable, words, parts, redirects, apart } => {
-                let here = apart.then(|| self.here.clone());
+                let here = apart.then(|| (self.here.clone(), self.arrived));
                 if let Some((name, values)) = variable {
                     let value: Vec<Arg> = values.iter().flat_map(|word| self.expand(word)).collect();
                     self.comes(name, &value);
@@ -278,7 +296,9 @@ impl<'w, 'r> Walk<'w, 'r> {
                     self.variables.insert(name.clone(), value.filter(|arg| arg.known).map(|arg| arg.text));
                 }
                 for word in words {
-                    self.expand(word);
+                    for arg in self.expand(word) {
+                        self.subscript(&arg.text);
+                    }
                 }
                 let (input, files) = self.redirects(redirects, input);
                 let mut output = Flow::default();
@@ -291,7 +311,7 @@ impl<'w, 'r> Walk<'w, 'r> {
                 }
                 self.pour(redirects, &files, &output);
                 if let Some(here) = here {
-                    self.here = here;
+                    (self.here, self.arrived) = here;
                 }
                 output
             }
@@ -319,6 +339,12 @@ impl<'w, 'r> Walk<'w, 'r> {
         let args: Vec<Arg> = simple.words.iter().flat_map(|word| self.expand(word)).collect();
         let (input, files) = self.redirects(&simple.redirects, input);
         let output = self.run(&args, input);
+        if let [program, to] = args.as_slice() {
+            // Behind a wrapper, or under another meaning, it may have changed nothing here.
+            let goes = program.text == "cd" && to.known && to.text.starts_with(['/', '~']);
+            self.arrived = (goes && !self.functions.contains_key("cd") && self.named.is_empty())
+                || (self.arrived && !goes);
+        }
         self.pour(&simple.redirects, &files, &output);
         self.feeding = outer;
         output
@@ -338,6 +364,12 @@ impl<'w, 'r> Walk<'w, 'r> {
     /// Settings that make an innocent program run something else.
     fn assigned(&mut self, name: &str, value: Option<&String>) {
         let setting = format!("{name}=");
+        if matches!(name, "PS0" | "PS1" | "PS2" | "PS4") {
+            // Prompts are expanded when they are shown.
+            if let Some(value) = value.filter(|value| value.contains("$(") || value.contains('`')) {
+                self.text(&format!(": <<PROMPT\n{value}\nPROMPT\n"), Flow::default());
+            }
+        }
         if let Some(rule) = self.rules.programs.verb(&setting) {
             self.findings.add(rule, self.at.clone());
         }
@@ -345,6 +377,14 @@ impl<'w, 'r> Walk<'w, 'r> {
         if let (Some(wrapper), Some(value)) = (wrapper, value) {
             self.findings.add(&wrapper.0, self.at.clone());
             self.text(value.trim_start_matches('|'), Flow::default());
+        }
+    }
+
+    /// `x[$(cmd)]` given to a command that takes a name: what stands between the brackets is run.
+    fn subscript(&mut self, text: &str) {
+        let inner = text.split_once('[').and_then(|(_, rest)| rest.rsplit_once(']'));
+        if let Some((inner, _)) = inner.filter(|(inner, _)| inner.contains("$(") || inner.contains('`')) {
+            self.text(&format!(": {inner}"), Flow::default());
         }
     }
 
@@ -363,7 +403,7 @@ impl<'w, 'r> Walk<'w, 'r> {
                 } else {
                     code::read(text, &self.at, self.context, self.rules, self.findings);
                 }
-                Flow::default()
+                Flow { printed: true, literal: None, ..input }
             }
         }
     }

@@ -53,7 +53,7 @@ fn texts() -> Vec<String> {
 }
 
 fn heads(script: &Script, found: &mut BTreeSet<String>) {
-    for stage in script.0.iter().flat_map(|pipeline| &pipeline.0) {
+    for stage in script.0.iter().flat_map(|pipeline| &pipeline.stages) {
         match stage {
             Stage::Simple(simple) => {
                 if let Some(Word(pieces)) = simple.words.first() {

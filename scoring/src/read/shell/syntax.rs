@@ -17,7 +17,11 @@ pub(crate) enum Unreadable {
 pub(crate) struct Script(pub(crate) Vec<Pipeline>);
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Pipeline(pub(crate) Vec<Stage>);
+pub(crate) struct Pipeline {
+    pub(crate) stages: Vec<Stage>,
+    /// It runs only when what stands before it went well.
+    pub(crate) follows: bool,
+}
 
 #[derive(Debug, Clone)]
 pub(crate) enum Stage {

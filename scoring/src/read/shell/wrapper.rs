@@ -116,7 +116,8 @@ impl<'r> Walk<'_, 'r> {
         }
         let mut inner = rest.to_vec();
         if feeds {
-            self.fed(&mut inner, &token(&own), input);
+            let ends = own.iter().any(|word| matches!(*word, "-0" | "--null") || word.starts_with("-0"));
+            self.fed(&mut inner, &token(&own), ends, input);
         }
         Some(self.run_or_read(&inner, input.clone()))
     }
@@ -201,18 +202,32 @@ impl<'r> Walk<'_, 'r> {
     }
 
     /// Arguments that come through the pipe: known when the words are, else anything.
-    pub(super) fn fed(&mut self, inner: &mut Vec<Arg>, token: &str, input: &Flow) {
+    pub(super) fn fed(&mut self, inner: &mut Vec<Arg>, token: &str, ends: bool, input: &Flow) {
+        let whole = |index: usize, inner: &[Arg]| {
+            index
+                .checked_sub(1)
+                .and_then(|before| inner.get(before))
+                .is_some_and(|arg| is_code_option(&arg.text))
+        };
         let listed = inner.iter().position(|arg| arg.text.starts_with(":::"));
         let fed: Vec<Arg> = match (listed, &input.literal) {
             (Some(index), _) => inner.split_off(index).into_iter().skip(1).collect(),
             // A shell takes its whole text as one word; `parallel` alone takes a command a line.
-            (None, Some(text)) if inner.last().is_some_and(|arg| is_code_option(&arg.text)) => {
-                vec![Arg::word(text)]
+            (None, Some(text)) if whole(inner.len(), inner) => {
+                vec![Arg::word(text.trim_matches('\0'))]
+            }
+            (None, Some(text)) if ends => {
+                text.split('\0').filter(|part| !part.is_empty()).map(Arg::word).collect()
             }
             (None, Some(text)) if inner.is_empty() => text.lines().map(Arg::word).collect(),
             (None, Some(words)) => words.split_whitespace().map(Arg::word).collect(),
             (None, None) => vec![Arg { text: "*".to_owned(), known: true, flow: input.clone(), pipe: false }],
         };
+        let code = (0..inner.len())
+            .find(|index| inner.get(*index).is_some_and(|arg| arg.text == token) && whole(*index, inner));
+        if input.literal.is_none() && input.printed && (code.is_some() || whole(inner.len(), inner)) {
+            self.signal(Signal::ShellDecodedCode);
+        }
         if let [command] = inner.as_slice()
             && command.text.contains(' ')
         {
