@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::rules::{Fields, Rule, Rules, Signal, Spoken, pack};
 use crate::weigh::{Findings, Place};
-use crate::{Context, Definition, SideEffect};
+use crate::{Context, Definition, Reversibility, SideEffect};
 
 /// Of a description, this much is read for a verb; the rest is talk.
 const OPENING: usize = 160;
@@ -64,6 +64,10 @@ pub(crate) fn guess<'r>(
         (Some(name), Some(said)) if name.weak && !said.weak && said.class() > name.class() => {
             (said.rule, Signal::ToolNameOnly, confidence.name)
         }
+        // And where the name only looks, and words are sent.
+        (Some(name), Some(said)) if name.class() == SideEffect::ReadOnly && !said.weak && sends(said) => {
+            (said.rule, Signal::ToolNameOnly, confidence.name)
+        }
         (Some(name), Some(said)) if reads_alike(name, said) => {
             (name.rule, Signal::ToolNameAndDescription, confidence.name_and_description)
         }
@@ -94,6 +98,10 @@ pub(crate) fn guess<'r>(
     if let Some(definition) = context.definition {
         described(definition, signal == Signal::ToolUnknown, rules, findings);
     }
+}
+
+fn sends(said: Spoken<'_>) -> bool {
+    said.rule.effect.outbound && said.rule.effect.undone == Reversibility::No
 }
 
 fn reads_alike(one: Spoken<'_>, other: Spoken<'_>) -> bool {
