@@ -111,6 +111,33 @@ fn kilobyte_of(bencher: Bencher<'_, '_>, line: &str) {
     judge(bencher, "hermes", "send_message", &json!({"action": "send", "target": "x", "message": text}));
 }
 
+/// The first message after the start: what is compiled on the way is paid here.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn first_kilobyte(bencher: Bencher<'_, '_>) {
+    let line = "The deploy is done and the tests are green; ask me if anything breaks. See you on Friday. ";
+    let arguments = json!({"action": "send", "target": "x", "message": line.repeat(1024 / line.len())});
+    let call = Call { kind: Kind::Tool, server: "hermes", tool: "send_message", arguments: &arguments };
+    bencher.with_inputs(rules).bench_refs(|rules| assess(black_box(&call), &Context::default(), rules));
+}
+
+#[divan::bench]
+fn kilobyte_of_shell(bencher: Bencher<'_, '_>) {
+    let script = "cd /srv/app && git fetch origin\nfor f in *.log; do gzip \"$f\"; done\nls -la | wc -l\n";
+    judge(bencher, "hermes", "terminal", &json!({"command": script.repeat(1024 / script.len())}));
+}
+
+#[divan::bench]
+fn python(bencher: Bencher<'_, '_>) {
+    let code = "import json\nfor row in json.load(open('rows.json')):\n    print(row['name'])\n";
+    judge(bencher, "hermes", "execute_code", &json!({ "code": code }));
+}
+
+#[divan::bench]
+fn sql(bencher: Bencher<'_, '_>) {
+    let query = "SELECT name, total FROM orders WHERE placed > '2024-01-01' ORDER BY total DESC LIMIT 20";
+    judge(bencher, "postgres", "query", &json!({ "sql": query }));
+}
+
 #[divan::bench]
 fn inbound_signals(bencher: Bencher<'_, '_>) {
     let rules = rules();

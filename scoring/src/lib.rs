@@ -14,6 +14,7 @@ pub mod rules;
 mod assess;
 mod leaves;
 mod name;
+mod packed;
 mod parties;
 mod read;
 mod redact;

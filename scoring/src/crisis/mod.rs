@@ -110,7 +110,7 @@ pub(crate) fn ids(text: &str, rules: &Rules) -> Vec<String> {
         }
         _ => None,
     });
-    let views = text::views(text, &folded, rules.crisis.disguises());
+    let views = text::views(text, &folded, &rules.crisis.disguises);
     let hits = std::iter::once(&folded).chain(&views).flat_map(|view| look(view, &rules.crisis));
     hits.map(|hit| hit.rule.id.clone()).chain(calms.map(|calm| calm.rule.id.clone())).collect()
 }
@@ -202,7 +202,7 @@ fn read<'r>(text: &str, rules: &'r CrisisRules) -> Reading<'r> {
     if best.is_crisis() {
         return best;
     }
-    for view in text::views(text, &best.view, rules.disguises()) {
+    for view in text::views(text, &best.view, &rules.disguises) {
         let reading = Reading::of(view, false, rules);
         if reading.is_crisis() || reading.score() > best.score() {
             best = reading;
@@ -313,11 +313,6 @@ impl Rules {
     pub fn latched(&self) -> (&str, &str) {
         let rule = self.signal(Signal::CrisisLatched);
         (&rule.id, &rule.reason)
-    }
-
-    /// Compiles now what is otherwise compiled when a text first asks for it.
-    pub fn warm(&self) {
-        self.crisis.warm();
     }
 
     /// People close by that the text names (`brother`), folded: whom a report may be about.

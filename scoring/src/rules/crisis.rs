@@ -9,14 +9,13 @@ use regex_automata::nfa::thompson::{self, NFA};
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 
-use super::literals::Literals;
-use super::pack::{Calm, Crisis, Pack};
-use super::ways::{Way, ways};
-use super::{Effects, Rule, RuleError};
-use crate::text::{Disguises, Vocabulary};
+use super::index::{Index, Layout, REACH};
+use super::pack::{Calm, Crisis, Fold, Pack};
+use super::ways::ways;
+use super::{Effects, Rule, RuleError, embedded};
+use crate::packed::Packed;
+use crate::text::{Disguises, Vocabulary, Words, lay};
 
-/// Bytes between two words of one pattern, and around the last of them.
-const REACH: usize = 180;
 /// Bytes one pattern needs at most to keep track of a search.
 const TRACK: usize = 1 << 20;
 
@@ -45,33 +44,49 @@ pub(crate) enum Owner {
     Calm(usize),
 }
 
-/// One alternative of a pattern over folded text.
-#[derive(Debug)]
-struct Pattern {
-    owner: Owner,
-    source: String,
-    compiled: OnceLock<Option<BoundedBacktracker>>,
-    /// The sets of words that come before its last one.
-    before: Box<[u32]>,
+/// One alternative of a pattern over folded text, once it was asked for.
+type Engine = OnceLock<Option<Box<BoundedBacktracker>>>;
+
+/// What is searched is a few hundred bytes long, so neither a reverse automaton nor a cache would pay.
+fn engine(source: &str) -> Option<Box<BoundedBacktracker>> {
+    let config = thompson::Config::new().utf8(false).nfa_size_limit(Some(TRACK));
+    let syntax = syntax::Config::new().utf8(false);
+    let nfa = NFA::compiler().configure(config).syntax(syntax).build(source).ok()?;
+    let engine = BoundedBacktracker::builder()
+        .configure(backtrack::Config::new().visited_capacity(TRACK))
+        .build_from_nfa(nfa)
+        .ok()?;
+    (engine.max_haystack_len() > 4 * REACH).then(|| Box::new(engine))
 }
 
-impl Pattern {
-    /// What is searched is a few hundred bytes long, so neither a reverse automaton nor a cache would pay.
-    fn compile(&self) -> Option<BoundedBacktracker> {
-        let config = thompson::Config::new().utf8(false).nfa_size_limit(Some(TRACK));
-        let nfa = NFA::compiler()
-            .configure(config)
-            .syntax(syntax::Config::new().utf8(false))
-            .build(&self.source)
-            .ok()?;
-        BoundedBacktracker::builder()
-            .configure(backtrack::Config::new().visited_capacity(TRACK))
-            .build_from_nfa(nfa)
-            .ok()
+/// The patterns of the shipped packs, or those of the operator's.
+#[derive(Debug)]
+struct Part {
+    index: Index,
+    /// By the index's own numbers.
+    owners: Box<[Option<Owner>]>,
+    engines: Box<[Engine]>,
+    /// The number of its first pattern among those of all parts.
+    first: usize,
+}
+
+impl Part {
+    fn of(index: Index, owners: &HashMap<&str, Owner>, first: usize) -> Self {
+        Self {
+            owners: index.owners().map(|id| owners.get(id).copied()).collect(),
+            engines: (0..index.patterns()).map(|_| Engine::new()).collect(),
+            index,
+            first,
+        }
     }
 
-    fn usable(&self) -> bool {
-        self.compile().is_some_and(|engine| engine.max_haystack_len() > 4 * REACH)
+    fn owner(&self, pattern: usize) -> Option<Owner> {
+        self.owners.get(self.index.owner(pattern)?).copied().flatten()
+    }
+
+    fn engine(&self, pattern: usize) -> Option<&BoundedBacktracker> {
+        let engine = || engine(self.index.source(pattern));
+        self.engines.get(pattern)?.get_or_init(engine).as_deref()
     }
 }
 
@@ -89,114 +104,94 @@ pub(crate) struct CrisisRules {
     pub(crate) rules: Vec<CrisisRule>,
     pub(crate) calms: Vec<CalmRule>,
     pub(crate) relations: HashSet<String>,
-    patterns: Vec<Pattern>,
-    literals: Literals,
-    /// The patterns that end with a set of words, by set.
-    ending: Vec<Vec<u32>>,
-    vocabulary: Vocabulary,
-    disguises: OnceLock<Disguises>,
+    parts: Vec<Part>,
+    pub(crate) disguises: Disguises,
 }
 
 impl CrisisRules {
     pub(super) fn compile(packs: &[(String, Pack, bool)], effects: &Effects<'_>) -> Result<Self, RuleError> {
-        let mut draft = Draft::default();
         let mut built = Self {
             rules: Vec::new(),
             calms: Vec::new(),
             relations: HashSet::new(),
-            patterns: Vec::new(),
-            literals: Literals::of([]),
-            ending: Vec::new(),
-            vocabulary: Vocabulary::default(),
-            disguises: OnceLock::new(),
+            parts: Vec::new(),
+            disguises: Disguises::of(Words::of(Packed::at(embedded::WORDS))),
         };
+        if packs.iter().any(|(_, pack, operator)| *operator && pack.fold.is_some()) {
+            let folds = packs.iter().filter_map(|(_, pack, _)| pack.fold.as_ref());
+            built.disguises = Disguises::of(Words::of(Packed::from(lay(&vocabulary(folds)))));
+        }
+        let persons = Persons::of(packs);
+        let mut layout = Layout::default();
+        let (mut owners, mut shipped) = (HashMap::new(), HashMap::new());
         for (name, pack, operator) in packs {
             for calm in &pack.calm {
                 let owner = Owner::Calm(built.calms.len());
-                let apart = || ways(&calm.re, &[], &[]);
-                draft.take(owner, &calm.ways, apart, *operator).map_err(|fault| fault.of(name, &calm.id))?;
+                if *operator {
+                    take(&mut layout, name, &calm.id, (&calm.re, &[], &[]))?;
+                    owners.insert(calm.id.as_str(), owner);
+                } else {
+                    shipped.insert(calm.id.as_str(), owner);
+                }
                 let rule = effects.rule(name, &calm.id, &calm.reason, "none")?;
-                built.calms.push(CalmRule { rule, spec: calm.clone(), persons: persons(packs, &calm.id) });
+                built.calms.push(CalmRule { rule, spec: calm.clone(), persons: persons.of_rule(&calm.id) });
             }
             if let Some(fold) = &pack.fold {
-                built.vocabulary.words.extend(fold.words.clone());
-                built.vocabulary.keys.extend(fold.keys.iter().cloned());
-                built.vocabulary.spared.extend(fold.spared.iter().cloned());
-                built.vocabulary.known.extend(fold.known.iter().cloned());
-                built.vocabulary.hearts.extend(fold.hearts.iter().cloned());
                 built.relations.extend(fold.relations.iter().cloned());
             }
         }
         for (name, pack, operator) in packs {
             for crisis in &pack.crisis {
                 let owner = Owner::Rule(built.rules.len());
-                let apart = || ways(&crisis.re, &crisis.phrases, &crisis.stems);
-                draft
-                    .take(owner, &crisis.ways, apart, *operator)
-                    .map_err(|fault| fault.of(name, &crisis.id))?;
+                if *operator {
+                    take(&mut layout, name, &crisis.id, (&crisis.re, &crisis.phrases, &crisis.stems))?;
+                    owners.insert(crisis.id.as_str(), owner);
+                } else {
+                    shipped.insert(crisis.id.as_str(), owner);
+                }
                 let calms =
                     built.calms.iter().enumerate().filter(|(_, calm)| calm.spec.calms.contains(&crisis.id));
                 built.rules.push(CrisisRule {
                     rule: effects.rule(name, &crisis.id, &crisis.reason, "none")?,
                     calms: calms.map(|(index, _)| index).collect(),
-                    persons: persons(packs, &crisis.id),
+                    persons: persons.of_rule(&crisis.id),
                     spec: crisis.clone(),
                 });
             }
         }
-        built.literals = Literals::of(draft.literals);
-        built.ending = draft.ending;
-        built.patterns = draft.patterns;
+        let ours = Part::of(Index::of(Packed::at(embedded::INDEX)), &shipped, 0);
+        let theirs = (!owners.is_empty())
+            .then(|| Part::of(Index::of(Packed::from(layout.lay())), &owners, ours.engines.len()));
+        built.parts = std::iter::once(ours).chain(theirs).collect();
         Ok(built)
-    }
-
-    /// What was put off until first use, all of it.
-    pub(crate) fn warm(&self) {
-        self.disguises();
-        for pattern in &self.patterns {
-            pattern.compiled.get_or_init(|| pattern.compile());
-        }
     }
 
     /// Patterns that cannot be used, for the tests.
     pub(super) fn broken(&self) -> impl Iterator<Item = String> {
-        let broken = self.patterns.iter().filter(|pattern| !pattern.usable());
-        broken.map(|pattern| {
-            format!("{:?}: {} is no pattern, or too large a one", pattern.owner, pattern.source)
+        let patterns =
+            self.parts.iter().flat_map(|part| (0..part.engines.len()).map(move |pattern| (part, pattern)));
+        let broken = patterns.filter(|(part, pattern)| {
+            part.owner(*pattern).is_none() || engine(part.index.source(*pattern)).is_none()
+        });
+        broken.map(|(part, pattern)| {
+            let (owner, source) = (part.owner(pattern), part.index.source(pattern));
+            format!("{owner:?}: {source} is no pattern, or too large a one")
         })
-    }
-
-    pub(crate) fn disguises(&self) -> &Disguises {
-        self.disguises.get_or_init(|| Disguises::of(&self.vocabulary))
     }
 
     /// The patterns whose words stand together in `folded`, by owner and place.
     pub(crate) fn called(&self, folded: &str) -> Vec<Called> {
         let mut calls: Vec<Called> = Vec::new();
-        // Where a word of each set was seen last, plus one.
-        let mut seen = vec![0u32; self.ending.len()];
-        self.literals.each(folded.as_bytes(), |at, sets| {
-            for &set in sets {
-                let near = |seen: &[u32], set: u32| {
-                    let last = seen.get(set as usize).copied().unwrap_or_default() as usize;
-                    last > 0 && last + REACH > at
-                };
-                for &index in self.ending.get(set as usize).into_iter().flatten() {
-                    let Some(pattern) = self.patterns.get(index as usize) else { continue };
-                    if pattern.before.iter().all(|set| near(&seen, *set)) {
-                        calls.push(Called {
-                            owner: pattern.owner,
-                            pattern: index as usize,
-                            from: at.saturating_sub(2 * REACH),
-                            to: (at + REACH).min(folded.len()),
-                        });
-                    }
-                }
-                if let Some(last) = seen.get_mut(set as usize) {
-                    *last = u32::try_from(at + 1).unwrap_or(u32::MAX);
-                }
-            }
-        });
+        for part in &self.parts {
+            part.index.each(folded, |pattern, at| {
+                calls.extend(part.owner(pattern).map(|owner| Called {
+                    owner,
+                    pattern: part.first + pattern,
+                    from: at.saturating_sub(2 * REACH),
+                    to: (at + REACH).min(folded.len()),
+                }));
+            });
+        }
         calls.sort_unstable();
         calls.dedup_by(|next, call| {
             let joins =
@@ -211,8 +206,8 @@ impl CrisisRules {
 
     /// The matches of a pattern that was called.
     pub(crate) fn find(&self, called: Called, folded: &str) -> impl Iterator<Item = (usize, usize)> {
-        let pattern = self.patterns.get(called.pattern);
-        let engine = pattern.and_then(|pattern| pattern.compiled.get_or_init(|| pattern.compile()).as_ref());
+        let part = self.parts.iter().rev().find(|part| part.first <= called.pattern);
+        let engine = part.and_then(|part| part.engine(called.pattern - part.first));
         let mut cache = engine.map(BoundedBacktracker::create_cache);
         let mut at = called.from;
         std::iter::from_fn(move || {
@@ -228,72 +223,57 @@ impl CrisisRules {
     }
 }
 
-/// Words of the first and second person in the language a rule's id names: a language may have several packs.
-fn persons(packs: &[(String, Pack, bool)], id: &str) -> Arc<HashSet<String>> {
-    let language = |id: &str| id.split('.').nth(1).unwrap_or_default().to_owned();
-    let speaks = |pack: &Pack| pack.crisis.iter().any(|rule| language(&rule.id) == language(id));
-    let folds =
-        packs.iter().filter(|(_, pack, _)| speaks(pack)).filter_map(|(_, pack, _)| pack.fold.as_ref());
-    Arc::new(folds.flat_map(|fold| fold.persons.iter().cloned()).collect())
-}
-
-/// Patterns and their words, on the way to [`CrisisRules`].
-#[derive(Default)]
-struct Draft {
-    patterns: Vec<Pattern>,
-    sets: HashMap<Vec<String>, u32>,
-    literals: HashMap<String, Vec<u32>>,
-    ending: Vec<Vec<u32>>,
-}
-
-/// What is wrong with a pattern.
-struct Fault(String);
-
-impl Fault {
-    fn of(self, pack: &str, id: &str) -> RuleError {
-        RuleError { pack: pack.to_owned(), message: format!("rule {id}: {}", self.0) }
+fn vocabulary<'f>(folds: impl Iterator<Item = &'f Fold>) -> Vocabulary {
+    let mut vocabulary = Vocabulary::default();
+    for fold in folds {
+        vocabulary.words.extend(fold.words.clone());
+        vocabulary.keys.extend(fold.keys.iter().cloned());
+        vocabulary.spared.extend(fold.spared.iter().cloned());
+        vocabulary.known.extend(fold.known.iter().cloned());
+        vocabulary.hearts.extend(fold.hearts.iter().cloned());
     }
+    vocabulary
 }
 
-impl Draft {
-    /// Takes in the ways of one rule, taken apart by the build or here. An operator's pattern must be usable when
-    /// it is read; ours are tried by the tests.
-    fn take(
-        &mut self,
-        owner: Owner,
-        built: &[Way],
-        apart: impl FnOnce() -> Result<Vec<Way>, String>,
-        operator: bool,
-    ) -> Result<(), Fault> {
-        let apart = if built.is_empty() { apart().map_err(Fault)? } else { Vec::new() };
-        for way in built.iter().chain(&apart) {
-            let mut sets: Vec<u32> = way.sets.iter().map(|words| self.set(words)).collect();
-            let Some(last) = sets.pop() else { return Err(Fault(format!("{} names no words", way.re))) };
-            let pattern =
-                Pattern { owner, source: way.re.clone(), compiled: OnceLock::new(), before: sets.into() };
-            if operator && !pattern.usable() {
-                return Err(Fault(format!("{} is no pattern, or too large a one", way.re)));
+/// Words of the first and second person by language, which a rule's id names: a language may have several packs.
+struct Persons(HashMap<String, Arc<HashSet<String>>>);
+
+impl Persons {
+    fn of(packs: &[(String, Pack, bool)]) -> Self {
+        let mut persons: HashMap<String, HashSet<String>> = HashMap::new();
+        for (_, pack, _) in packs {
+            let said = pack.fold.as_ref().map(|fold| fold.persons.as_slice()).unwrap_or_default();
+            let mut spoken: Vec<&str> = pack.crisis.iter().map(|rule| language(&rule.id)).collect();
+            spoken.dedup();
+            for language in spoken {
+                persons.entry(language.to_owned()).or_default().extend(said.iter().cloned());
             }
-            if let (Some(ending), Ok(index)) =
-                (self.ending.get_mut(last as usize), u32::try_from(self.patterns.len()))
-            {
-                ending.push(index);
-            }
-            self.patterns.push(pattern);
         }
-        Ok(())
+        Self(persons.into_iter().map(|(language, persons)| (language, Arc::new(persons))).collect())
     }
 
-    fn set(&mut self, words: &[String]) -> u32 {
-        if let Some(known) = self.sets.get(words) {
-            return *known;
-        }
-        let set = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
-        self.sets.insert(words.to_vec(), set);
-        self.ending.push(Vec::new());
-        for word in words {
-            self.literals.entry(word.clone()).or_default().push(set);
-        }
-        set
+    fn of_rule(&self, id: &str) -> Arc<HashSet<String>> {
+        self.0.get(language(id)).cloned().unwrap_or_default()
     }
+}
+
+fn language(id: &str) -> &str {
+    id.split('.').nth(1).unwrap_or_default()
+}
+
+/// Takes in a rule of an operator's pack, whose patterns must be usable when they are read; ours are tried by the
+/// tests.
+fn take(
+    layout: &mut Layout,
+    pack: &str,
+    id: &str,
+    (re, phrases, stems): (&str, &[String], &[String]),
+) -> Result<(), RuleError> {
+    let fault =
+        |message: String| RuleError { pack: pack.to_owned(), message: format!("rule {id}: {message}") };
+    let ways = ways(re, phrases, stems).map_err(fault)?;
+    if let Some(way) = ways.iter().find(|way| engine(&way.re).is_none()) {
+        return Err(fault(format!("{} is no pattern, or too large a one", way.re)));
+    }
+    layout.take(id, &ways).map_err(fault)
 }

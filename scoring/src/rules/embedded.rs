@@ -10,6 +10,12 @@ pub(super) struct Embedded {
     pub(super) source: &'static str,
 }
 
+/// What the crisis packs among them look for.
+pub(super) const INDEX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/crisis.index"));
+
+/// The words they know, with every disguise.
+pub(super) const WORDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/crisis.words"));
+
 macro_rules! packs {
     ($($name:literal),* $(,)?) => {
         /// Name, what is read at the start, and what people read: the same with its examples.

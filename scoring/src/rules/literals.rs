@@ -1,69 +1,115 @@
-//! Many literals looked for at once, by their first bytes. Built in a fraction of the time an automaton takes,
-//! which matters at the start; as fast where, as in crisis packs, most places of a text begin none.
+//! Many literals looked for at once, by their first bytes, in a table that the build script lays out.
 
 use super::ways::INSIDE;
+use crate::packed::{Packed, array, item, list, number, numbers};
 
 /// Bits of the filter: the first bytes hashed.
 const BITS: u32 = 16;
+/// Bits of the hash that find the first literal of that hash.
+const COARSE: u32 = 12;
+/// How many first bytes are hashed: three for literals of three, four for those of four to seven.
+const HASHED: [u64; 3] = [0xff_ffff, 0xffff_ffff, u64::MAX];
+/// Sections of one table.
+const SECTIONS: usize = 7;
 
-/// A literal, and the sets of words it belongs to.
-#[derive(Debug)]
-struct Entry {
-    text: Box<[u8]>,
-    sets: Box<[u32]>,
-}
-
-/// The first eight bytes of a literal, and which of them count: one comparison settles most.
-#[derive(Debug, Clone, Copy)]
-struct Head {
-    bytes: u64,
-    mask: u64,
-}
-
-/// Literals by the hash of their first bytes.
-#[derive(Debug)]
-struct Index {
-    /// How many bytes are hashed, as a mask.
+/// Literals of one length by the hash of their first bytes.
+struct Table<'p> {
     hashed: u64,
     /// Whether any literal begins with bytes of this hash.
-    filter: Box<[u64]>,
-    /// Hash → the literals that begin so, by place in `heads` and `entries`.
-    places: Box<[u16]>,
-    heads: Vec<Head>,
-    entries: Vec<Entry>,
+    filter: &'p [u8],
+    /// The first bits of a hash → the first literal of such a hash.
+    places: &'p [u8],
+    /// The first eight bytes of each literal, zeros where it has fewer.
+    heads: &'p [u8],
+    texts: [&'p [u8]; 2],
+    payloads: [&'p [u8]; 2],
 }
 
-/// Literals that begin at a word, and those that may stand inside one: of four bytes and more, and of three.
-#[derive(Debug)]
-pub(super) struct Literals {
-    words: [Index; 2],
-    inside: [Index; 2],
+/// Literals that begin at a word, and those that may stand inside one.
+pub(crate) struct Literals<'p> {
+    words: [Table<'p>; 3],
+    inside: [Table<'p>; 3],
 }
 
-impl Literals {
-    /// `literals`: each with the sets it belongs to. Those marked [`INSIDE`] are found inside words too; those
-    /// shorter than three bytes are not found.
-    pub(super) fn of(literals: impl IntoIterator<Item = (String, Vec<u32>)>) -> Self {
-        let (inside, words): (Vec<_>, Vec<_>) =
-            literals.into_iter().partition(|(text, _)| text.starts_with(INSIDE));
-        let pair = |literals: Vec<(String, Vec<u32>)>| {
-            let bare = literals.into_iter().map(|(text, sets)| (text.replace(INSIDE, ""), sets));
-            let (long, short): (Vec<_>, Vec<_>) = bare.partition(|(text, _)| text.len() > 3);
-            [Index::of(0xffff_ffff, long), Index::of(0xff_ffff, short)]
+/// Lays out `literals`, each with what is told when it is found. Those marked [`INSIDE`] are found inside words
+/// too; those shorter than three bytes are not found.
+pub(crate) fn lay(literals: impl IntoIterator<Item = (String, Vec<usize>)>) -> Vec<u8> {
+    let (inside, words): (Vec<_>, Vec<_>) =
+        literals.into_iter().partition(|(text, _)| text.starts_with(INSIDE));
+    let mut sections = Vec::new();
+    for literals in [words, inside] {
+        let bare = literals.into_iter().map(|(text, payload)| (text.replace(INSIDE, ""), payload));
+        let mut tiers: [Vec<(String, Vec<usize>)>; 3] = Default::default();
+        let [short, middle, long] = &mut tiers;
+        for literal in bare {
+            match literal.0.len() {
+                0..3 => {}
+                3 => short.push(literal),
+                4..8 => middle.push(literal),
+                _ => long.push(literal),
+            }
+        }
+        for (tier, hashed) in tiers.into_iter().zip(HASHED) {
+            sections.extend(table(tier, hashed));
+        }
+    }
+    Packed::lay(&sections)
+}
+
+fn table(literals: Vec<(String, Vec<usize>)>, hashed: u64) -> [Vec<u8>; SECTIONS] {
+    let mut sorted: Vec<(usize, String, Vec<usize>)> = literals
+        .into_iter()
+        .map(|(text, payload)| (hash(head(text.as_bytes()) & hashed), text, payload))
+        .collect();
+    sorted.sort();
+    let mut filter = vec![0u8; 1 << (BITS - 3)];
+    for (hash, ..) in &sorted {
+        if let Some(byte) = filter.get_mut(hash >> 3) {
+            *byte |= 1 << (hash & 7);
+        }
+    }
+    let coarse = |hash: usize| hash >> (BITS - COARSE);
+    let places = (0..=1 << COARSE).map(|place| sorted.partition_point(|(hash, ..)| coarse(*hash) < place));
+    let heads = sorted.iter().flat_map(|(_, text, _)| head(text.as_bytes()).to_le_bytes()).collect();
+    let texts: Vec<&String> = sorted.iter().map(|(_, text, _)| text).collect();
+    let payloads: Vec<Vec<u8>> =
+        sorted.iter().map(|(_, _, payload)| array(payload.iter().copied())).collect();
+    let ([starts, texts], [payload_starts, payloads]) = (list(&texts), list(&payloads));
+    [filter, array(places), heads, starts, texts, payload_starts, payloads]
+}
+
+impl<'p> Literals<'p> {
+    pub(crate) fn of(packed: &'p Packed<'_>) -> Self {
+        let tables = |first: usize| {
+            let mut tier = 0;
+            HASHED.map(|hashed| {
+                let section = |index: usize| packed.section((first + tier) * SECTIONS + index);
+                let table = Table {
+                    hashed,
+                    filter: section(0),
+                    places: section(1),
+                    heads: section(2),
+                    texts: [section(3), section(4)],
+                    payloads: [section(5), section(6)],
+                };
+                tier += 1;
+                table
+            })
         };
-        Self { words: pair(words), inside: pair(inside) }
+        Self { words: tables(0), inside: tables(3) }
     }
 
-    /// Calls `found` with the place and the sets of every literal in `text`, in order of place.
-    pub(super) fn each(&self, text: &[u8], mut found: impl FnMut(usize, &[u32])) {
+    /// Calls `found` with the place of every literal in `text` and what is told of it, in order of place.
+    pub(crate) fn each(&self, text: &[u8], mut found: impl FnMut(usize, usize)) {
         let mut before = b' ';
         for (at, first) in text.iter().enumerate() {
             let rest = text.get(at..).unwrap_or_default();
             let here = head(rest);
             let begins = !before.is_ascii_alphanumeric() || !first.is_ascii_alphanumeric();
-            for index in self.words.iter().filter(|_| begins).chain(&self.inside) {
-                if index.may_begin(here) {
-                    index.at(rest, here, &mut |sets| found(at, sets));
+            for table in self.words.iter().filter(|_| begins).chain(&self.inside) {
+                let hash = hash(here & table.hashed);
+                if table.may_begin(hash) {
+                    table.at(hash, rest, here, &mut |told| found(at, told));
                 }
             }
             before = *first;
@@ -71,55 +117,22 @@ impl Literals {
     }
 }
 
-impl Index {
-    fn of(hashed: u64, literals: Vec<(String, Vec<u32>)>) -> Self {
-        let mut sorted: Vec<(usize, Head, Entry)> = literals
-            .into_iter()
-            .filter(|(text, _)| text.len() >= 3)
-            .map(|(text, sets)| {
-                let text: Box<[u8]> = text.into_bytes().into();
-                let head = Head { bytes: head(&text), mask: u64::MAX >> (64 - 8 * text.len().min(8)) };
-                (hash(head.bytes & hashed), head, Entry { sets: sets.into(), text })
-            })
-            .collect();
-        sorted.sort_by(|(left, _, a), (right, _, b)| (left, &a.text).cmp(&(right, &b.text)));
-        // Places are sixteen bits wide, so that the table stays where a processor has it at hand.
-        sorted.truncate(usize::from(u16::MAX));
-        let mut filter = vec![0u64; 1 << (BITS - 6)];
-        let mut places = vec![0u16; (1 << BITS) + 1];
-        for (hash, ..) in &sorted {
-            if let Some(word) = filter.get_mut(hash >> 6) {
-                *word |= 1 << (hash & 63);
-            }
-            if let Some(count) = places.get_mut(*hash + 1) {
-                *count += 1;
-            }
-        }
-        let mut before = 0;
-        for count in &mut places {
-            before += *count;
-            *count = before;
-        }
-        let (heads, entries) = sorted.into_iter().map(|(_, head, entry)| (head, entry)).unzip();
-        Self { hashed, filter: filter.into(), places: places.into(), heads, entries }
+impl Table<'_> {
+    fn may_begin(&self, hash: usize) -> bool {
+        self.filter.get(hash >> 3).is_some_and(|byte| byte >> (hash & 7) & 1 == 1)
     }
 
-    fn may_begin(&self, here: u64) -> bool {
-        let hash = hash(here & self.hashed);
-        self.filter.get(hash >> 6).is_some_and(|word| word >> (hash & 63) & 1 == 1)
-    }
-
-    fn at(&self, rest: &[u8], here: u64, found: &mut impl FnMut(&[u32])) {
-        let hash = hash(here & self.hashed);
-        let range = self.places.get(hash).zip(self.places.get(hash + 1));
-        let Some((from, to)) = range.map(|(from, to)| (usize::from(*from), usize::from(*to))) else { return };
-        for (index, head) in self.heads.get(from..to).unwrap_or_default().iter().enumerate() {
-            if here & head.mask != head.bytes {
+    fn at(&self, hash: usize, rest: &[u8], here: u64, found: &mut impl FnMut(usize)) {
+        let place = hash >> (BITS - COARSE);
+        let Some((from, to)) = number(self.places, place).zip(number(self.places, place + 1)) else { return };
+        for index in from..to {
+            let head = self.heads.get(index * 8..).and_then(|head| head.first_chunk());
+            let head = head.map_or(0, |head| u64::from_le_bytes(*head));
+            if (here ^ head) & self.hashed != 0 {
                 continue;
             }
-            let Some(entry) = self.entries.get(from + index) else { continue };
-            if entry.text.len() <= 8 || rest.starts_with(&entry.text) {
-                found(&entry.sets);
+            if rest.starts_with(item(self.texts[0], self.texts[1], index)) {
+                numbers(item(self.payloads[0], self.payloads[1], index)).for_each(&mut *found);
             }
         }
     }
@@ -143,16 +156,17 @@ mod tests {
 
     #[test]
     fn every_literal_is_found_where_it_stands() {
-        let literals = Literals::of([
+        let packed = lay([
             ("die".to_owned(), vec![1]),
             (format!("{INSIDE}dies"), vec![2]),
             ("死にたい".to_owned(), vec![3]),
             ("no".to_owned(), vec![4]),
             (" me".to_owned(), vec![5]),
         ]);
+        let packed = Packed::at(&packed);
         let mut seen = Vec::new();
         let text = "no one dies on me. birdies. 死死にたい";
-        literals.each(text.as_bytes(), |at, sets| seen.push((at, sets.to_vec())));
-        assert_eq!(seen, [(7, vec![1]), (7, vec![2]), (14, vec![5]), (22, vec![2]), (31, vec![3])]);
+        Literals::of(&packed).each(text.as_bytes(), |at, told| seen.push((at, told)));
+        assert_eq!(seen, [(7, 1), (7, 2), (14, 5), (22, 2), (31, 3)]);
     }
 }

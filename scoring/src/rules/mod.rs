@@ -11,6 +11,7 @@ mod embedded;
 mod examples;
 mod floors;
 pub(crate) mod glob;
+mod index;
 mod lexicon;
 mod literals;
 pub(crate) mod pack;
@@ -270,6 +271,8 @@ fn digest(packs: &[Source<'_>]) -> String {
     for pack in embedded::PACKS {
         note(&mut digest, pack.name, pack.compact);
     }
+    digest.update(embedded::INDEX);
+    digest.update(embedded::WORDS);
     digest.update(crate::crisis::WEIGHTS);
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

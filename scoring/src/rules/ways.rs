@@ -25,8 +25,7 @@ const COMMON: [&str; 16] = [
 pub(crate) const INSIDE: char = '~';
 
 /// One alternative of a pattern.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub(crate) struct Way {
     pub(crate) re: String,
     /// A match holds one literal of each set, in this order.

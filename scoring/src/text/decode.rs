@@ -1,5 +1,7 @@
 //! One level of the encodings a text survives on its way through tools.
 
+use super::spelling::{reversed, rotated};
+
 /// What the text says once decoded, for each encoding it shows.
 pub(super) fn readings(text: &str, turned: bool, backward: bool) -> Vec<String> {
     let mut texts = Vec::new();
@@ -44,19 +46,6 @@ pub(super) fn readings(text: &str, turned: bool, backward: bool) -> Vec<String> 
         texts.extend(base32(word));
     }
     texts
-}
-
-pub(super) fn reversed(word: &str) -> String {
-    word.chars().rev().collect()
-}
-
-pub(super) fn rotated(letter: char) -> char {
-    let turn = |first: u8| move |byte: u8| char::from((byte - first + 13) % 26 + first);
-    match u8::try_from(letter) {
-        Ok(byte @ b'a'..=b'z') => turn(b'a')(byte),
-        Ok(byte @ b'A'..=b'Z') => turn(b'A')(byte),
-        _ => letter,
-    }
 }
 
 fn percent(text: &str) -> Option<String> {

@@ -1,12 +1,8 @@
 //! Words behind masks: letters swapped for signs, drawn out, glued, split, misspelt, turned round.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
-
-use aho_corasick::AhoCorasick;
-
-use super::decode::{reversed, rotated};
-use super::spelling::{camel, is_measure, misspellings, single, spell, squeeze};
+use super::Words;
+use super::spelling::{camel, is_measure, single, spell, squeeze};
+use super::words::Word;
 
 /// Longest run of letters that is taken apart into words.
 const GLUED: usize = 120;
@@ -15,69 +11,9 @@ const WORTH: usize = 8;
 /// Bytes around a disguised word that are read with it.
 const AROUND: usize = 200;
 
-/// Words the packs know.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Vocabulary {
-    /// Whole words and what they stand for (`u`, `2`, `kys`).
-    pub(crate) words: HashMap<String, String>,
-    /// Words worth recovering from misspellings.
-    pub(crate) keys: Vec<String>,
-    /// Words that only look like a misspelt key.
-    pub(crate) spared: HashSet<String>,
-    /// Other words, known as they are written.
-    pub(crate) known: HashSet<String>,
-    /// Parts of words without which a glued run is not worth taking apart.
-    pub(crate) hearts: Vec<String>,
-}
-
-/// Every disguise of every key, worked out once.
+/// Every disguise of every key.
 #[derive(Debug)]
-pub(crate) struct Disguises {
-    words: Words<Word>,
-    longest: usize,
-    squeezed: Words<String>,
-    masked: Vec<String>,
-    spared: HashSet<String>,
-    /// What a glued run must hold to be worth taking apart.
-    hearts: Option<AhoCorasick>,
-}
-
-type Words<T> = HashMap<String, T, BuildHasherDefault<Fnv>>;
-
-/// The tables are ours and the texts short: a fast hash, where one that hides its key would cost more than all else.
-#[derive(Debug, Clone, Copy)]
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0 ^ self.0 >> 29
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-}
-
-/// What is known of a written word.
-#[derive(Debug, Default)]
-struct Word {
-    known: bool,
-    /// What it stands for.
-    means: Option<String>,
-    /// A key rotated, or reversed.
-    rotated: bool,
-    reversed: bool,
-    /// What it lacks to be a key.
-    lacks: Vec<String>,
-}
+pub(crate) struct Disguises(Words);
 
 /// A text without its disguises.
 #[derive(Debug, Default)]
@@ -90,54 +26,17 @@ pub(super) struct Undone {
 }
 
 impl Disguises {
-    pub(crate) fn of(vocabulary: &Vocabulary) -> Self {
-        let keys = &vocabulary.keys;
-        let mut words: Words<Word> = Words::default();
-        let mut squeezed = Words::default();
-        for word in keys.iter().chain(&vocabulary.known) {
-            words.entry(word.clone()).or_default().known = true;
-        }
-        let is_known = |words: &Words<Word>, word: &str| words.get(word).is_some_and(|word| word.known);
-        for key in keys {
-            for spelling in misspellings(key) {
-                if !is_known(&words, &spelling) && !vocabulary.spared.contains(&spelling) {
-                    words.entry(spelling).or_default().means.get_or_insert_with(|| key.clone());
-                }
-            }
-            squeezed.entry(squeeze(key)).or_insert_with(|| key.clone());
-            let (forth, back) = (key.chars().map(rotated).collect::<String>(), reversed(key));
-            if key.len() >= 3 && !is_known(&words, &forth) {
-                words.entry(forth).or_default().rotated = true;
-            }
-            if key.len() >= 3 && !is_known(&words, &back) {
-                words.entry(back).or_default().reversed = true;
-            }
-            for cut in 1..key.len() {
-                if let Some((first, rest)) = key.split_at_checked(cut).filter(|_| key.len() >= 4) {
-                    words.entry(first.to_owned()).or_default().lacks.push(rest.to_owned());
-                }
-            }
-        }
-        for (word, means) in &vocabulary.words {
-            words.entry(word.clone()).or_default().means = Some(means.clone());
-        }
-        Self {
-            longest: keys.iter().chain(&vocabulary.known).map(String::len).max().unwrap_or_default(),
-            masked: keys.iter().filter(|key| key.len() >= 3).cloned().collect(),
-            spared: vocabulary.spared.clone(),
-            hearts: AhoCorasick::new(&vocabulary.hearts).ok(),
-            words,
-            squeezed,
-        }
+    pub(crate) fn of(words: Words) -> Self {
+        Self(words)
     }
 
     pub(super) fn knows(&self, word: &str) -> bool {
-        self.words.get(word).is_some_and(|word| word.known)
+        self.0.get(word).is_some_and(Word::is_known)
     }
 
     /// Whether the text holds any part of a word that matters: most do not, and need no further reading.
     pub(super) fn touches(&self, text: &str) -> bool {
-        self.hearts.as_ref().is_some_and(|hearts| hearts.is_match(text))
+        self.0.has_heart(text)
     }
 
     /// Reads the text word by word.
@@ -149,21 +48,21 @@ impl Disguises {
         let mut lower = String::new();
         let mut found: Vec<String> = Vec::new();
         let (mut forth, mut back) = (0, 0);
-        let mut lacking: &[String] = &[];
+        let mut lacking: Option<Word<'_>> = None;
         let mut split = false;
         for raw in text.split_ascii_whitespace() {
             let (bare, ends) = bare(raw);
             if bare.len() > 1 && is_word(bare) {
                 self.end(&mut run, &mut found, &mut whole, &mut turns);
                 let word = lowered(bare, &mut lower);
-                let known = self.words.get(word);
+                let known = self.0.get(word);
                 if let Some(known) = known {
                     let weight = if word.len() >= 6 { 2 } else { 1 };
-                    forth += if known.rotated { weight } else { 0 };
-                    back += if known.reversed { weight } else { 0 };
+                    forth += if known.is_rotated() { weight } else { 0 };
+                    back += if known.is_reversed() { weight } else { 0 };
                 }
-                split |= lacking.iter().any(|lack| lack.starts_with(word));
-                lacking = known.map(|known| known.lacks.as_slice()).unwrap_or_default();
+                split |= lacking.is_some_and(|lacking| lacking.lacks_start(word));
+                lacking = known;
                 let start = whole.len();
                 if self.push(word, known, &mut whole) {
                     turns.push(start);
@@ -175,11 +74,11 @@ impl Disguises {
             }
             if let Some(letter) = single(raw) {
                 // What a word lacks may be one letter; what one letter lacks is looked for once it stands apart.
-                split |= lacking.iter().any(|lack| lack.starts_with(letter));
+                split |= lacking.is_some_and(|lacking| lacking.lacks_start(letter.encode_utf8(&mut [0; 4])));
                 run.extend(letter.to_lowercase());
                 lower.clear();
                 lower.extend(letter.to_lowercase());
-                lacking = self.words.get(&lower).map(|known| known.lacks.as_slice()).unwrap_or_default();
+                lacking = self.0.get(&lower);
                 continue;
             }
             let spoken = raw.chars().any(|letter| letter.is_alphanumeric());
@@ -201,8 +100,8 @@ impl Disguises {
                 turns.push(whole.len());
             }
             if let [word] = found.as_slice() {
-                split |= lacking.iter().any(|lack| lack.starts_with(word.as_str()));
-                lacking = self.words.get(word).map(|known| known.lacks.as_slice()).unwrap_or_default();
+                split |= lacking.is_some_and(|lacking| lacking.lacks_start(word));
+                lacking = self.0.get(word);
             }
             add(&mut whole, &mut found);
             if ends {
@@ -257,7 +156,7 @@ impl Disguises {
     }
 
     /// A bare word of small letters, as what it is. Says whether that is something else.
-    fn push(&self, word: &str, known: Option<&Word>, whole: &mut String) -> bool {
+    fn push(&self, word: &str, known: Option<Word<'_>>, whole: &mut String) -> bool {
         match self.read(word, known) {
             Some(known) => {
                 push(whole, known);
@@ -277,8 +176,7 @@ impl Disguises {
     }
 
     fn taken_apart(&self, word: &str) -> Option<Vec<String>> {
-        let worth = (WORTH..=GLUED).contains(&word.len())
-            && self.hearts.as_ref().is_some_and(|hearts| hearts.is_match(word));
+        let worth = (WORTH..=GLUED).contains(&word.len()) && self.touches(word);
         if worth { self.apart(word) } else { None }
     }
 
@@ -289,8 +187,8 @@ impl Disguises {
             return self.run(&letters, found);
         }
         for letter in letters.chars().map(String::from) {
-            let means = self.words.get(&letter).and_then(|known| known.means.clone());
-            found.push(means.unwrap_or(letter));
+            let means = self.0.get(&letter).and_then(Word::means);
+            found.push(means.map_or(letter.clone(), str::to_owned));
         }
     }
 
@@ -364,35 +262,35 @@ impl Disguises {
     }
 
     fn plain<'w>(&'w self, word: &'w str) -> Option<&'w str> {
-        self.read(word, self.words.get(word))
+        self.read(word, self.0.get(word))
     }
 
-    fn read<'w>(&'w self, word: &'w str, known: Option<&'w Word>) -> Option<&'w str> {
+    fn read<'w>(&'w self, word: &'w str, known: Option<Word<'w>>) -> Option<&'w str> {
         // A short form may be a word in its own right ("u", "ur"), so it is asked first.
-        if let Some(means) = known.and_then(|known| known.means.as_deref()) {
+        if let Some(means) = known.and_then(Word::means) {
             return Some(means);
         }
-        if known.is_some_and(|known| known.known) {
+        if known.is_some_and(Word::is_known) {
             return Some(word);
         }
         let drawn = word.bytes().zip(word.bytes().skip(1)).any(|(a, b)| a == b);
-        if !drawn || self.spared.contains(word) {
+        if !drawn || known.is_some_and(Word::is_spared) {
             return None;
         }
-        self.squeezed.get(&squeeze(word)).map(String::as_str)
+        self.0.squeezed(&squeeze(word))
     }
 
     fn unmasked(&self, word: &str) -> Option<String> {
         let is_mask = |byte: u8| matches!(byte, b'*' | b'#' | b'_' | b'-' | b'?' | b'%');
         let shown = word.bytes().filter(|byte| !is_mask(*byte)).count();
-        let fits = |key: &&String| {
+        let fits = |key: &&str| {
             key.len() == word.len()
                 && key.bytes().zip(word.bytes()).all(|(letter, mask)| is_mask(mask) || mask == letter)
         };
         if shown * 2 < word.len() {
             return None;
         }
-        self.masked.iter().find(fits).cloned()
+        self.0.masked().find(fits).map(str::to_owned)
     }
 
     /// `k1ll`, `d!e`, `5uicide`: signs that stand for letters. `20mg` stays.
@@ -429,11 +327,12 @@ impl Disguises {
             return None;
         }
         // For every end: letters covered, then fewer words, then where the last word starts.
+        let longest = self.0.longest();
         let mut best: Vec<(usize, usize, usize)> = vec![(0, 0, 0); word.len() + 1];
         for end in 1..=word.len() {
             let (covered, words, _) = best.get(end - 1).copied()?;
             let mut here = (covered, words + 1, end - 1);
-            for start in end.saturating_sub(self.longest)..end {
+            for start in end.saturating_sub(longest)..end {
                 let part = word.get(start..end)?;
                 if (part.len() > 1 || part == "i" || part == "a") && self.knows(part) {
                     let (before, count, _) = best.get(start).copied()?;
@@ -470,23 +369,23 @@ impl Disguises {
             let start = done;
             done += first.len() + 1;
             let mut ahead = words.clone();
-            let joined = self.words.get(first).and_then(|known| {
+            let joined = self.0.get(first).and_then(|known| {
                 let second = ahead.next()?;
                 let third = ahead.next();
-                let fits = |rest: &&String| {
+                let fits = |rest: &&str| {
                     let whole_word = first.len() + rest.len();
-                    let loose = !(known.known && self.knows(second)) || whole_word > 7;
+                    let loose = !(known.is_known() && self.knows(second)) || whole_word > 7;
                     if !loose {
                         return false;
                     }
                     let second = second.trim_end_matches('.');
-                    rest.as_str() == second
+                    *rest == second
                         || rest.strip_prefix(second).is_some_and(|rest| {
                             third.is_some_and(|third| rest == third.trim_end_matches('.'))
                         })
                 };
-                let rest = known.lacks.iter().find(fits)?;
-                let used = if rest.as_str() == second.trim_end_matches('.') { 1 } else { 2 };
+                let rest = known.lacks().find(fits)?;
+                let used = if rest == second.trim_end_matches('.') { 1 } else { 2 };
                 Some((format!("{first}{rest}"), used))
             });
             match joined {
@@ -547,7 +446,11 @@ fn lowered<'w>(word: &'w str, lower: &'w mut String) -> &'w str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::packed::Packed;
+    use crate::text::words::{Vocabulary, lay};
     use crate::text::{fold, views};
 
     fn disguises() -> Disguises {
@@ -555,12 +458,13 @@ mod tests {
             "want", "to", "die", "kill", "myself", "suicidal", "live", "anymore", "dont", "i", "suicide",
             "a", "note", "wrote",
         ];
-        Disguises::of(&Vocabulary {
-            words: HashMap::from([("2".to_owned(), "to".to_owned())]),
+        let vocabulary = Vocabulary {
+            words: BTreeMap::from([("2".to_owned(), "to".to_owned())]),
             hearts: vec!["die".to_owned()],
             keys: keys.map(str::to_owned).to_vec(),
             ..Vocabulary::default()
-        })
+        };
+        Disguises::of(Words::of(Packed::from(lay(&vocabulary))))
     }
 
     #[test]

@@ -11,10 +11,12 @@ mod decode;
 mod disguise;
 mod letters;
 mod spelling;
+mod words;
 
-pub(crate) use disguise::{Disguises, Vocabulary};
+pub(crate) use disguise::Disguises;
 pub(crate) use letters::fold_pattern;
 use letters::{Base, base, is_dropped};
+pub(crate) use words::{Vocabulary, Words, lay};
 
 /// Further views are for messages, not for documents: of a longer text only head and tail are seen through.
 const VIEWED: usize = 8 << 10;

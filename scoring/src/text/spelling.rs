@@ -109,3 +109,16 @@ pub(super) fn misspellings(key: &str) -> Vec<String> {
     spellings.retain(|spelling| spelling != key);
     spellings
 }
+
+pub(super) fn reversed(word: &str) -> String {
+    word.chars().rev().collect()
+}
+
+pub(super) fn rotated(letter: char) -> char {
+    let turn = |first: u8| move |byte: u8| char::from((byte - first + 13) % 26 + first);
+    match u8::try_from(letter) {
+        Ok(byte @ b'a'..=b'z') => turn(b'a')(byte),
+        Ok(byte @ b'A'..=b'Z') => turn(b'A')(byte),
+        _ => letter,
+    }
+}

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::super::ways::Way;
-
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Crisis {
@@ -27,9 +25,6 @@ pub(crate) struct Crisis {
     pub(crate) re: String,
     #[serde(default)]
     pub(crate) phrases: Vec<String>,
-    /// The pattern taken apart, where the build has done so.
-    #[serde(default)]
-    pub(crate) ways: Vec<Way>,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<String>,
     #[serde(default, rename = "not_match")]
@@ -96,8 +91,6 @@ pub(crate) struct Calm {
     pub(crate) covers: Covers,
     #[serde(default)]
     pub(crate) re: String,
-    #[serde(default)]
-    pub(crate) ways: Vec<Way>,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<String>,
     #[serde(default, rename = "not_match")]
