@@ -33,10 +33,10 @@ pub struct Evidence {
 const GATE: f64 = 0.8;
 /// How sure the second opinion must be where rules see a crisis in wording that harmless talk shares, where they
 /// see half of one, where they see a mere hint, and where they see nothing.
-const CONFIRMS: f64 = 0.1;
+const CONFIRMS: f64 = 0.05;
 const RAISES: f64 = 0.5;
-const HINTED: f64 = 0.95;
-const FINDS: f64 = 0.96;
+const HINTED: f64 = 0.98;
+const FINDS: f64 = 0.985;
 /// Half of a crisis: a rule of the middle tier.
 const HALFWAY: f64 = 0.6;
 /// Weak signals count together when this close, in bytes: about two sentences.
