@@ -167,7 +167,9 @@ impl<'r> Reading<'r> {
             GATE.. => CONFIRMS,
             HALFWAY.. => RAISES,
             score if score > 0.0 => HINTED,
-            _ => FINDS,
+            _ if self.plain => FINDS,
+            // What a disguise seems to hide may be no language at all.
+            _ => return false,
         };
         self.stands() || self.surety >= sure
     }

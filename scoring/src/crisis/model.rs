@@ -5,6 +5,9 @@
 const BITS: u32 = 16;
 /// Words of one piece at most: a text without stops is no single sentence.
 const PIECE: usize = 28;
+/// No word of a language has more letters, and no sentence without spaces: what goes on is a key or a spell.
+const WORD: u32 = 24;
+const UNSPACED: u32 = 160;
 /// Keeps the few words of a short piece from weighing like many.
 const FLOOR: u32 = 4;
 /// The weights as shipped: what one step is worth and the bias, as `f32`, then one `i8` for every bucket.
@@ -60,16 +63,16 @@ pub fn grams(piece: &str, mut found: impl FnMut(usize)) {
     for word in piece.split(' ').filter(|word| !word.is_empty()) {
         let mut whole = 3u64;
         let mut letters = u64::from(b' ');
-        let mut count = 1;
+        let mut count = 1u32;
         for letter in word.chars() {
             let letter = u64::from(u32::from(letter));
             whole = (whole ^ letter).wrapping_mul(0x0100_0000_01b3);
             letters = letters << 16 | letter & 0xffff;
             count += 1;
-            if (0x3040..0xd7b0).contains(&letter) {
+            if (0x3040..0xd7b0).contains(&letter) && count <= UNSPACED {
                 found(bucket(letters & 0xffff_ffff));
                 found(bucket(letters & 0xffff_ffff_ffff));
-            } else if count >= 4 {
+            } else if (4..=WORD).contains(&count) {
                 found(bucket(letters));
             }
         }
@@ -102,6 +105,13 @@ mod tests {
         assert!(sure("the build is green and the release is out") < 0.3);
         assert_eq!(probability("", WEIGHTS), None);
         assert_eq!(probability("i want to die", b"short"), None);
+    }
+
+    #[test]
+    fn a_key_or_a_picture_in_digits_is_no_language() {
+        for spell in ["0123456789abcdef", "deadbeefcafe", "aGVsbG8gd29ybGQ"] {
+            assert!(surety(&spell.repeat(4096)) < 0.9, "{spell}");
+        }
     }
 
     #[test]
