@@ -12,6 +12,18 @@ pub enum SideEffect {
     Critical,
 }
 
+impl SideEffect {
+    /// As rules, policies, warrants and the record write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read_only",
+            Self::LocalReversible => "local_reversible",
+            Self::External => "external",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// Whether what the call does can be taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -178,7 +178,7 @@ impl Firewall {
         }
         let seen = Shown {
             json: trace::shown(call, session, assessment, ruling, policy, &self.rules.load()),
-            class: trace::class(assessment.class).to_owned(),
+            class: assessment.class.name().to_owned(),
             crisis: assessment.crisis_sensitive,
         };
         let mut stay = self.gate.enter(call, seen, now()).await?;

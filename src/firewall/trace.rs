@@ -39,7 +39,7 @@ pub(super) fn routed(
     };
     entry
         .with("carrier", call.origin.carrier.name())
-        .with("class", class(assessment.class))
+        .with("class", assessment.class.name())
         .with("confidence", round(assessment.confidence))
         .with("crisis_sensitive", assessment.crisis_sensitive)
         .with("grant", grant(&checked.grant))
@@ -101,15 +101,6 @@ pub(super) fn shown(
         "policy": policy.revision,
         "rules": rules.digest(),
     })
-}
-
-pub(super) fn class(class: SideEffect) -> &'static str {
-    match class {
-        SideEffect::ReadOnly => "read_only",
-        SideEffect::LocalReversible => "local_reversible",
-        SideEffect::External => "external",
-        SideEffect::Critical => "critical",
-    }
 }
 
 fn grant(grant: &Grant) -> &'static str {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use data_encoding::HEXLOWER_PERMISSIVE;
-use herma_scoring::{Assessment, Call as Judged, Context, Kind, SideEffect, assess};
+use herma_scoring::{Assessment, Call as Judged, Context, Kind, assess};
 use herma_warrant::capability::Capability;
 use herma_warrant::constraint::{Constraint, Verdict};
 use herma_warrant::decide::{Call, Judgement, Outcome};
@@ -78,13 +78,13 @@ pub(super) fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
         session: args.session.as_deref(),
         judgement: Some(Judgement {
             risk: (assessment.risk_score * 1000.0).ceil().clamp(0.0, 1000.0) as u16,
-            class: class(assessment.class),
+            class: assessment.class.name(),
         }),
         ..Call::new(&args.tool, &arguments)
     };
     let warrants = args.warrants(data_dir)?;
     let mut out = io::stdout().lock();
-    writeln!(out, "risk {:.3}, class {}", assessment.risk_score, class(assessment.class))?;
+    writeln!(out, "risk {:.3}, class {}", assessment.risk_score, assessment.class.name())?;
     let mut refused = false;
     for (over, presented) in warrants {
         writeln!(out, "{}: {}", visible(&over), presented.leaf()?.id)?;
@@ -153,15 +153,6 @@ impl Args {
             Ok((over, Presented { bytes: bytes.to_vec(), links }))
         };
         stacks.into_iter().map(read).collect()
-    }
-}
-
-fn class(class: SideEffect) -> &'static str {
-    match class {
-        SideEffect::ReadOnly => "read_only",
-        SideEffect::LocalReversible => "local_reversible",
-        SideEffect::External => "external",
-        SideEffect::Critical => "critical",
     }
 }
 
