@@ -15,7 +15,7 @@ use herma_scoring::{Assessment, Kind, SideEffect};
 use herma_warrant::Grant;
 use herma_warrant::admit::{Credential, ProofRules, admit};
 use herma_warrant::approval::SignedApproval;
-use herma_warrant::decide::{self, Decision, Judgement, Outcome};
+use herma_warrant::decide::{self, Decision, Judgement, Outcome, decide};
 use herma_warrant::error::{ChainError, FormatError};
 use herma_warrant::json::read_args;
 use herma_warrant::key::{PublicKey, Verifier};
@@ -97,11 +97,23 @@ pub enum WarrantError {
     Store(#[from] StoreError),
 }
 
+/// What the file says, with the chains that were verified under it: other roots begin with none.
+#[derive(Debug)]
+struct Ground {
+    setup: Setup,
+    chains: Mutex<ChainCache>,
+}
+
+impl Ground {
+    fn new(setup: Setup) -> Self {
+        Self { setup, chains: Mutex::new(ChainCache::new(CHAINS)) }
+    }
+}
+
 /// The state of warrants here.
 #[derive(Debug)]
 pub struct Warrants {
-    setup: ArcSwap<Setup>,
-    chains: Mutex<ChainCache>,
+    ground: ArcSwap<Ground>,
     revocations: RwLock<Revocations>,
     /// What commands have put over somebody, by subject.
     assigned: RwLock<HashMap<Party, Arc<Assigned>>>,
@@ -172,8 +184,7 @@ impl Warrants {
         let assigned =
             assigned.into_iter().filter_map(|row| Some((row.subject.parse().ok()?, Arc::new(row)))).collect();
         let warrants = Self {
-            setup: ArcSwap::from_pointee(Setup::default()),
-            chains: Mutex::new(ChainCache::new(CHAINS)),
+            ground: ArcSwap::from_pointee(Ground::new(Setup::default())),
             revocations: RwLock::new(revocations),
             assigned: RwLock::new(assigned),
             used: Mutex::new(memory),
@@ -201,9 +212,7 @@ impl Warrants {
         for (list, _) in &setup.lists {
             self.store.keep_list(&list.issuer.to_hex(), list.encode()).await?;
         }
-        self.setup.store(Arc::new(setup));
-        // What was verified was verified for the roots of before.
-        self.chains.lock().clear();
+        self.ground.store(Arc::new(Ground::new(setup)));
         Ok(())
     }
 
@@ -213,8 +222,9 @@ impl Warrants {
         if matches!(call.kind, Kind::Sampling | Kind::Elicitation) {
             return Checked::silent(Grant::Absent);
         }
-        let setup = self.setup.load();
-        let standing = self.over(call, &setup);
+        let ground = self.ground.load();
+        let setup = &ground.setup;
+        let standing = self.over(call, setup);
         if standing.is_empty() && call.shown.is_none() {
             return Checked::silent(match setup.no_warrant {
                 NoWarrant::Allow => Grant::Absent,
@@ -232,11 +242,13 @@ impl Warrants {
             Ok(args) => args,
             Err(why) => return Checked::refused(why),
         };
+        let tool = tool(call);
+        let asked = question(call, &tool, assessment, &args);
         let mut checked = Checked::silent(Grant::Absent);
         checked.uses.now = now;
         for stack in standing {
-            let decision = match self.verified(&stack, &setup, now) {
-                Ok(chain) => self.decide(&chain, call, assessment, &args, &[], now),
+            let decision = match self.verified(&stack, &ground, now) {
+                Ok(chain) => decide(&chain, &asked, &[], now),
                 Err(error) => return Checked::refused(error),
             };
             if let Outcome::Refused(objection) = &decision.outcome {
@@ -246,7 +258,7 @@ impl Warrants {
             checked.chains.push(Spoken { stack, approvals: Vec::new() });
         }
         if let Some(shown) = &call.shown
-            && let Err(refused) = self.admit(shown, call, assessment, &args, &setup, now, &mut checked)
+            && let Err(refused) = self.admit(shown, &asked, &ground, now, &mut checked)
         {
             return refused;
         }
@@ -257,28 +269,25 @@ impl Warrants {
     fn admit(
         &self,
         shown: &Shown,
-        call: &Call,
-        assessment: &Assessment,
-        args: &Args,
-        setup: &Setup,
+        asked: &decide::Call<'_>,
+        ground: &Ground,
         now: u64,
         checked: &mut Checked,
     ) -> Result<(), Checked> {
-        let chain = self.verified(&shown.stack, setup, now).map_err(Checked::refused)?;
+        let setup = &ground.setup;
+        let chain = self.verified(&shown.stack, ground, now).map_err(Checked::refused)?;
         let credential = match &shown.credential {
             Shows::None => Credential::None,
             Shows::Proof(proof) => Credential::Proof(proof),
             Shows::Channel => Credential::Session,
         };
-        let tool = tool(call);
-        let asked = question(call, &tool, assessment, args);
-        let admission = admit(&chain, &asked, credential, &shown.approvals, setup.proof, now)
-            .map_err(Checked::refused)?;
+        let admission =
+            admit(&chain, asked, credential, &shown.approvals, setup.proof, now).map_err(Checked::refused)?;
         if let Outcome::Refused(objection) = &admission.decision.outcome {
             return Err(Checked::refused(objection));
         }
         checked.take(admission.decision);
-        let idempotent = setup.idempotent_tools.iter().any(|name| covers(name, &tool));
+        let idempotent = setup.idempotent_tools.iter().any(|name| covers(name, asked.tool));
         if let Some(proven) = admission.proven.filter(|_| !idempotent) {
             if self.used.lock().is_spent(&proven.key, now) {
                 return Err(Checked::refused(ProofError::Replayed));
@@ -289,32 +298,21 @@ impl Warrants {
         Ok(())
     }
 
-    fn decide(
-        &self,
-        chain: &Chain,
-        call: &Call,
-        assessment: &Assessment,
-        args: &Args,
-        approvals: &[SignedApproval],
-        now: u64,
-    ) -> Decision {
-        let tool = tool(call);
-        decide::decide(chain, &question(call, &tool, assessment, args), approvals, now)
-    }
-
     /// Whether what was checked when the call came would still be allowed. Proofs are not asked for again: they
     /// live shorter than people decide.
     pub fn still_stands(&self, checked: &Checked, call: &Call, assessment: &Assessment, now: i64) -> bool {
-        let setup = self.setup.load();
+        let ground = self.ground.load();
         if checked.chains.is_empty() {
-            return self.over(call, &setup).is_empty()
+            return self.over(call, &ground.setup).is_empty()
                 && self.check(call, assessment, now).grant == checked.grant;
         }
         let Ok(now) = self.clock.lock().observe(seconds(now)) else { return false };
         let Ok(args) = arguments(call) else { return false };
+        let tool = tool(call);
+        let asked = question(call, &tool, assessment, &args);
         checked.chains.iter().all(|spoken| {
-            self.verified(&spoken.stack, &setup, now).is_ok_and(|chain| {
-                let decision = self.decide(&chain, call, assessment, &args, &spoken.approvals, now);
+            self.verified(&spoken.stack, &ground, now).is_ok_and(|chain| {
+                let decision = decide(&chain, &asked, &spoken.approvals, now);
                 !matches!(decision.outcome, Outcome::Refused(_))
             })
         })
@@ -361,20 +359,21 @@ impl Warrants {
             .collect()
     }
 
-    fn verified(&self, stack: &[u8], setup: &Setup, now: u64) -> Result<Arc<Chain>, ChainError> {
+    fn verified(&self, stack: &[u8], ground: &Ground, now: u64) -> Result<Arc<Chain>, ChainError> {
+        let Ground { setup: Setup { trust, .. }, chains } = ground;
         let digest = ChainCache::digest(stack);
-        if let Some(known) = self.chains.lock().get(&digest, &setup.trust, &self.revocations.read(), now) {
+        if let Some(known) = chains.lock().get(&digest, trust, &self.revocations.read(), now) {
             return Ok(known);
         }
         // Signatures take their time: nobody else waits for them.
-        let chain = Arc::new(Chain::verify(stack, &setup.trust, &self.revocations.read(), now)?);
-        self.chains.lock().insert(Arc::clone(&chain));
+        let chain = Arc::new(Chain::verify(stack, trust, &self.revocations.read(), now)?);
+        chains.lock().insert(Arc::clone(&chain));
         Ok(chain)
     }
 
     /// The chain of a warrant that would be believed here now.
     pub fn verify(&self, stack: &[u8], now: i64) -> Result<Arc<Chain>, ChainError> {
-        self.verified(stack, &self.setup.load(), seconds(now))
+        self.verified(stack, &self.ground.load(), seconds(now))
     }
 
     /// Puts a warrant over a server, an agent or a session, in the place of any other. Only people can.
@@ -477,17 +476,14 @@ fn question<'a>(
     assessment: &'a Assessment,
     args: &'a Args,
 ) -> decide::Call<'a> {
-    let class = match assessment.class {
-        SideEffect::ReadOnly => "read_only",
-        SideEffect::LocalReversible => "local_reversible",
-        SideEffect::External => "external",
-        SideEffect::Critical => "critical",
-    };
     decide::Call {
         server: Some(&call.origin.server),
         definition: call.definition.as_ref().map(|listed| listed.digest.bytes()),
         session: Some(&call.origin.session),
-        judgement: Some(Judgement { risk: thousandths(assessment.risk_score), class }),
+        judgement: Some(Judgement {
+            risk: thousandths(assessment.risk_score),
+            class: assessment.class.name(),
+        }),
         ..decide::Call::new(tool, args)
     }
 }

@@ -183,3 +183,15 @@ async fn arguments_that_a_warrant_cannot_speak_of_are_refused() {
     over_the_box(&warrants, Limits::default()).await;
     assert!(refusal(&warrants.check(&call, &assessment, ms(NINE))).contains("cannot speak of"));
 }
+
+#[tokio::test]
+async fn a_root_that_is_trusted_no_more_takes_its_warrants_with_it() {
+    let dir = TempDir::new().unwrap();
+    let call = call(json!({}));
+    let assessment = judge(&call);
+    let warrants = open(&dir, setup()).await;
+    over_the_box(&warrants, Limits::default()).await;
+    assert_eq!(warrants.check(&call, &assessment, ms(NINE)).grant, Grant::Authorised);
+    warrants.replace(Setup { trust: Trust::new(Vec::new()), ..setup() }).await.unwrap();
+    assert!(refusal(&warrants.check(&call, &assessment, ms(NINE))).contains("root"));
+}
