@@ -149,42 +149,33 @@ fn without_tags(text: &str) -> String {
 }
 
 fn base64(word: &[u8]) -> Option<String> {
+    unpacked(word, 6, |letter| match letter {
+        b'A'..=b'Z' => Some(letter - b'A'),
+        b'a'..=b'z' => Some(letter - b'a' + 26),
+        b'0'..=b'9' => Some(letter - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    })
+}
+
+fn base32(word: &[u8]) -> Option<String> {
+    unpacked(word, 5, |letter| match letter {
+        b'A'..=b'Z' => Some(letter - b'A'),
+        b'2'..=b'7' => Some(letter - b'2' + 26),
+        _ => None,
+    })
+}
+
+/// The bytes behind letters that stand for `width` bits each.
+fn unpacked(word: &[u8], width: u32, value: impl Fn(u8) -> Option<u8>) -> Option<String> {
     let mut bits = 0u32;
     let mut count = 0;
     let mut bytes = Vec::with_capacity(word.len());
     let padding = word.iter().rev().take_while(|byte| **byte == b'=').count();
     for &letter in word.get(..word.len() - padding)? {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count & 0xff) as u8);
-        }
-    }
-    wording(bytes)
-}
-
-fn base32(word: &[u8]) -> Option<String> {
-    let mut bits = 0u64;
-    let mut count = 0;
-    let mut bytes = Vec::with_capacity(word.len());
-    let padding = word.iter().rev().take_while(|byte| **byte == b'=').count();
-    for &letter in word.get(..word.len() - padding)? {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'2'..=b'7' => letter - b'2' + 26,
-            _ => return None,
-        };
-        bits = (bits << 5 | u64::from(value)) & 0xffff;
-        count += 5;
+        bits = (bits << width | u32::from(value(letter)?)) & 0xffff;
+        count += width;
         if count >= 8 {
             count -= 8;
             bytes.push((bits >> count & 0xff) as u8);
