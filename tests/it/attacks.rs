@@ -191,6 +191,39 @@ async fn a_header_that_names_a_safe_tool_does_not_cover_an_evil_body() {
 }
 
 #[tokio::test]
+async fn a_header_that_repeats_an_argument_must_repeat_it_truly() {
+    let mut upstream = Upstream::open().await;
+    let house = Plan::default().url("x", &upstream.url).rules(OPEN).open().await;
+    let client = house.endpoint("x");
+    let place =
+        json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
+    let properties = json!({"place": place, "urgent": {"type": "boolean", "x-mcp-header": "urgent"}});
+    let schema = json!({"type": "object", "properties": properties});
+    let tools = json!({"tools": [{"name": "deploy", "inputSchema": schema}]}).to_string();
+    let list = r#"{"jsonrpc":"2.0","id":9,"method":"tools/list"}"#;
+    let (reply, ()) = tokio::join!(client.post(list), async {
+        upstream.next().await.result(&tools).await;
+    });
+    reply.json().await;
+    let log = upstream.answer_everything();
+    let params = json!({"name": "deploy", "arguments": {"place": {"region": "eu"}, "urgent": true}});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
+    let with =
+        |said: [(&str, &str); 2]| said.iter().fold(client.clone(), |it, (name, value)| it.with(name, value));
+    for said in [
+        [("mcp-param-region", "us"), ("mcp-param-urgent", "true")],
+        [("mcp-param-region", "eu"), ("mcp-param-urgent", "false")],
+        [("mcp-param-region", "eu"), ("mcp-param-region", "us")],
+    ] {
+        let answer = with(said).post(body.clone()).await.json().await;
+        assert_eq!(answer["error"]["code"], -32020, "{said:?}: {answer}");
+    }
+    assert_eq!(log.calls(), 0);
+    let said = [("mcp-param-region", "eu"), ("mcp-param-unknown", "kept")];
+    assert_eq!(with(said).post(body).await.json().await["result"]["content"][0]["text"], "ran");
+}
+
+#[tokio::test]
 async fn a_request_that_two_http_readers_would_cut_differently_is_not_carried() {
     let scene = scene().await;
     let (host, path) = scene.client.url["http://".len()..].split_once('/').unwrap();

@@ -33,7 +33,7 @@ pub enum ReceiveError {
     #[error("`{0}` has no `{1}`")]
     Unnamed(&'static str, &'static str),
     #[error("the header `{header}` says `{said}`, the body `{body}`")]
-    Header { header: &'static str, said: String, body: String },
+    Header { header: String, said: String, body: String },
     #[error("a request with the id {0} is already under way")]
     Duplicate(String),
     #[error(transparent)]

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use herma_scoring::Kind;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
@@ -11,14 +10,13 @@ use super::super::answer::{self, code};
 use super::super::frame::{CallFrame, name_of};
 use super::super::receive::ReceiveError;
 use super::super::shown;
+use super::mirrored::Mirrored;
 use super::reply::{Reply, json, plain};
 use super::{Agents, Asked};
 use crate::call::Digest;
 use crate::config::TOKEN_MARK;
 use crate::firewall::session::Session;
 
-const METHOD: &str = "mcp-method";
-const NAME: &str = "mcp-name";
 const TOKEN: HeaderName = HeaderName::from_static("x-herma-token");
 
 impl Agents {
@@ -96,7 +94,7 @@ impl Agents {
         forward_warrant: bool,
         call: &mut CallFrame,
     ) -> Result<(), Response<Reply>> {
-        let CallFrame { kind, frame, id, presented, .. } = call;
+        let CallFrame { kind, frame, id, arguments, presented, .. } = call;
         let kind = *kind;
         let refuse = |error: ReceiveError, code| {
             self.door.firewall.record_refused(&session.origin(), name_of(kind), &error.to_string());
@@ -106,48 +104,8 @@ impl Agents {
             Ok(warrant) => *presented = warrant,
             Err(error) => return refuse(error.into(), code::NOT_PERMITTED),
         }
-        let headers = &asked.head.headers;
-        for header in [METHOD, NAME] {
-            let mut values = headers.get_all(header).iter();
-            let Some(value) = values.next() else { continue };
-            let said = decoded(value);
-            // Reading a long body once more is only for those who send the header.
-            let body = match header {
-                METHOD => name_of(kind).to_owned(),
-                _ => named(kind, frame).unwrap_or_default(),
-            };
-            if said.as_deref() != Some(&body) || values.next().is_some() {
-                let said = said.unwrap_or_else(|| "something unreadable".into());
-                return refuse(ReceiveError::Header { header, said, body }, code::HEADER_MISMATCH);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What `Mcp-Name` must repeat.
-fn named(kind: Kind, body: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Outer {
-        params: Params,
-    }
-    #[derive(serde::Deserialize)]
-    struct Params {
-        name: Option<String>,
-        uri: Option<String>,
-    }
-    let params = serde_json::from_slice::<Outer>(body).ok()?.params;
-    match kind {
-        Kind::Resource => params.uri,
-        Kind::Tool | Kind::Prompt | Kind::Sampling | Kind::Elicitation => params.name,
-    }
-}
-
-/// Header values that are no plain ASCII travel as `=?base64?…?=`.
-fn decoded(value: &HeaderValue) -> Option<String> {
-    let text = value.to_str().ok()?;
-    match text.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
-        Some(encoded) => String::from_utf8(data_encoding::BASE64.decode(encoded.as_bytes()).ok()?).ok(),
-        None => Some(text.to_owned()),
+        let body = Mirrored { kind, frame, arguments };
+        let listed = |tool: &str| self.door.firewall.definitions.get(&session.server, tool);
+        body.check(&asked.head.headers, listed).or_else(|error| refuse(error, code::HEADER_MISMATCH))
     }
 }

@@ -2,6 +2,7 @@
 
 mod call;
 mod entry;
+mod mirrored;
 mod reply;
 
 use std::collections::HashMap;
