@@ -564,6 +564,16 @@ async fn an_id_may_be_used_again_as_soon_as_its_answer_is_there() {
 }
 
 #[tokio::test]
+async fn over_http_too_an_id_may_be_used_again_as_soon_as_its_answer_is_there() {
+    let scene = scene().await;
+    let client = scene.client.clone().with("mcp-session-id", "s1");
+    for _ in 0..50 {
+        let answer = client.post(SAFE).await.json().await;
+        assert_eq!(answer["result"]["content"][0]["text"], "ran", "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn an_agent_has_no_way_to_make_set_widen_renew_or_read_a_warrant() {
     let upstream = Upstream::open().await;
     let desk = House::empty();
