@@ -11,12 +11,13 @@ const MAY: &[(&str, &[&str])] = &[
     ("policy", &[]),
     ("ledger", &[]),
     ("store", &[]),
-    ("gate", &["call", "ledger", "store"]),
+    ("gate", &["call", "ledger", "policy", "store"]),
     ("review", &["call", "store"]),
     ("warrants", &["call", "store"]),
     ("config", &["call", "gate", "policy", "warrants"]),
     ("firewall", &["call", "gate", "ledger", "policy", "review", "store", "warrants"]),
-    ("control", &["config", "firewall", "gate", "store"]),
+    ("operator", &["call", "config", "firewall", "gate", "ledger", "policy", "review", "store", "warrants"]),
+    ("control", &["config", "firewall", "gate", "operator", "store"]),
     ("carriers", &["call", "config", "control", "firewall", "gate", "policy"]),
 ];
 

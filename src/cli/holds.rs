@@ -80,7 +80,7 @@ pub fn run(holds: Holds, data_dir: &Path) -> anyhow::Result<ExitCode> {
             )?;
         }
         Holds::Deny { id, reason, digest } => {
-            let row = ask(&Ask::Decide { id, digest, decision: Decision::Deny { reason } })?;
+            let row = ask(&Ask::Decide { id, digest, decision: Decision::Deny { reason, sticky: false } })?;
             writeln!(out, "{} denied", text(&row, "id"))?;
         }
         Holds::Watch(args) => return super::watch::run(&args, data_dir),

@@ -11,6 +11,7 @@ pub mod holds;
 pub mod import;
 pub mod lines;
 pub mod log;
+pub mod pair;
 pub mod review;
 pub mod rules;
 pub mod serve;
@@ -76,6 +77,13 @@ pub enum Command {
     Agent(agent::Args),
     /// Turn an `mcpServers` block of another client into entries for herma.toml
     Import(import::Args),
+    /// Make a one-time code that lets a browser decide
+    Pair(pair::Pair),
+    /// See and remove who decides in a browser
+    #[command(subcommand)]
+    Approvers(pair::Approvers),
+    /// Open the inbox in a browser
+    Open(pair::Open),
     /// What the daemon of this data directory does
     Status(status::Args),
     #[command(hide = true)]
@@ -106,6 +114,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rules(command) => rules::run(&command),
         Command::Agent(args) => agent::run(args),
         Command::Import(args) => import::run(args),
+        Command::Pair(args) => pair::pair(args, &data_dir),
+        Command::Approvers(approvers) => pair::approvers(approvers, &data_dir),
+        Command::Open(args) => pair::open(args, &data_dir),
         Command::Status(args) => status::run(args, &data_dir),
         Command::Guard(args) => guard::run(args),
     }

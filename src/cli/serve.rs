@@ -28,6 +28,7 @@ use crate::firewall::session::Sessions;
 use crate::firewall::{Firewall, Parts, now};
 use crate::gate::Gate;
 use crate::ledger::{Entry, Ledger, Step, load_or_create_key};
+use crate::operator::{self, Names, Operator};
 use crate::review::Reviews;
 use crate::store::{Sqlite, Store};
 use crate::warrants::Warrants;
@@ -79,8 +80,10 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
     let key = load_or_create_key(data_dir)?;
     let ledger = Ledger::open(&data_dir.join("ledger"), key.clone(), "herma")?;
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(data_dir)?);
+    let (public, people_store, times) = (key.verifying_key(), Arc::clone(&store), settings.times);
     let gate = Gate::restore(Arc::clone(&store), ledger.clone(), key, settings.times).await?;
-    let Settings { file, listen, servers, agents, policy, warrants, frame_limit, .. } = settings;
+    let Settings { file, listen, operator: people, servers, agents, policy, warrants, frame_limit, .. } =
+        settings;
     ledger.record(
         Entry::new(now(), Step::Started)
             .with("version", env!("CARGO_PKG_VERSION"))
@@ -112,10 +115,26 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
         false => None,
     };
     let address = agent_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let (people_listener, operator) = match bind_people(&people).await? {
+        Some((listener, names)) => {
+            let operator = Operator::new(operator::Parts {
+                firewall: Arc::clone(&firewall),
+                store: people_store,
+                names,
+                ledger_dir: data_dir.join(super::audit::LEDGER),
+                key: public,
+                file: file.clone(),
+                times,
+            });
+            (Some(listener), Some(operator))
+        }
+        None => (None, None),
+    };
     let control_listener = control::bind(data_dir)
         .with_context(|| format!("cannot bind the control socket in {}", data_dir.display()))?;
     let about = About {
         address,
+        people: operator.as_deref().map(Operator::url),
         data_dir,
         file: file.as_deref(),
         servers: servers.iter().map(|server| server.name.as_str()).collect(),
@@ -124,8 +143,12 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
     about.announce();
     let (wraps, wrapping) = mpsc::unbounded_channel();
     tokio::spawn(wrapped::attend(wrapping, Arc::clone(&door)));
+    if let (Some(listener), Some(operator)) = (people_listener, &operator) {
+        tokio::spawn(operator::serve(listener, Arc::clone(operator), stopping.clone()));
+    }
     let control = Arc::new(Control {
         firewall: Arc::clone(&firewall),
+        people: operator,
         wraps,
         stop: stop.clone(),
         status: about.status(),
@@ -193,6 +216,21 @@ fn routes(
         (server.name, Route { name, upstream, manners, trusted: server.trusted })
     };
     Ok(servers.into_iter().map(route).collect())
+}
+
+/// The listener for people. Two daemons on one machine share no port: the second one takes any that is free.
+async fn bind_people(people: &crate::config::Operator) -> anyhow::Result<Option<(TcpListener, Names)>> {
+    let Some(address) = people.listen else { return Ok(None) };
+    let listener = match TcpListener::bind(address).await {
+        Err(error) if people.any_port && error.kind() == std::io::ErrorKind::AddrInUse => {
+            TcpListener::bind((address.ip(), 0)).await
+        }
+        bound => bound,
+    };
+    let listener = listener.with_context(|| format!("cannot listen on {address} (operator.listen)"))?;
+    let port = if people.behind_tls { 443 } else { listener.local_addr()?.port() };
+    let names = Names::new(&people.hosts, port, people.behind_tls);
+    Ok(Some((listener, names)))
 }
 
 /// Sweeps the gate, and takes up a changed file; a bad one changes nothing but the log.
@@ -269,6 +307,8 @@ pub(super) fn user() -> String {
 /// What others must know of the running daemon.
 struct About<'a> {
     address: Option<std::net::SocketAddr>,
+    /// Where people go.
+    people: Option<String>,
     data_dir: &'a Path,
     file: Option<&'a Path>,
     servers: Vec<&'a str>,
@@ -284,6 +324,7 @@ impl About<'_> {
             "pid": std::process::id(),
             "version": env!("CARGO_PKG_VERSION"),
             "agent": self.agent_url(),
+            "operator": self.people,
             "servers": self.servers,
             "config": self.file,
             "data": self.data_dir,
@@ -308,6 +349,9 @@ impl About<'_> {
                 "herma: agents connect to {url}/mcp/<server>  (servers: {})",
                 self.servers.join(", ")
             );
+        }
+        if let Some(url) = &self.people {
+            let _ = writeln!(err, "herma: people decide at {url}  (`herma pair` gives the code)");
         }
         let _ =
             writeln!(err, "herma: decide with `herma holds watch`, read the record with `herma audit tail`");

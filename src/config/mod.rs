@@ -1,6 +1,7 @@
 //! The operator's file: as typed ([`typed`]) and as meant ([`Settings`]), checked before any socket opens.
 
 pub mod import;
+mod operator;
 pub mod packs;
 mod paths;
 mod resolve;
@@ -20,6 +21,7 @@ use crate::gate::Times;
 use crate::policy::Policy;
 use crate::warrants::Setup;
 
+pub use operator::Operator;
 pub use paths::{data_dir, find_config, user_config};
 
 /// What Herma does, with every value checked.
@@ -28,6 +30,7 @@ pub struct Settings {
     /// The file this came from, for reload and messages.
     pub file: Option<PathBuf>,
     pub listen: Listen,
+    pub operator: Operator,
     pub servers: Vec<Server>,
     pub agents: Vec<Agent>,
     pub policy: Policy,
@@ -118,6 +121,19 @@ impl Settings {
         let settings = resolve::resolve(Path::new("built-in settings"), "")?;
         Ok(Self { file: None, ..settings })
     }
+}
+
+/// The policy that a file with this text would have.
+pub fn draft(text: &str) -> Result<Policy, ConfigError> {
+    resolve::draft(text)
+}
+
+/// The policy and the rules of a file, to begin a draft with: servers and their secrets stay where they are.
+pub fn policy_part(path: &Path) -> Option<String> {
+    let file: toml::Table = toml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+    let part: toml::Table =
+        file.into_iter().filter(|(name, _)| matches!(name.as_str(), "policy" | "rule")).collect();
+    toml::to_string(&part).ok()
 }
 
 #[cfg(test)]

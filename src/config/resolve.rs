@@ -13,7 +13,7 @@ use super::packs::{self, Pack};
 use super::{Agent, ConfigError, Listen, Server, Settings, Upstream, typed};
 use crate::call::Digest;
 use crate::gate::Times;
-use crate::policy::{Matcher, Policy, Rule, Thresholds};
+use crate::policy::{CrisisRule, Matcher, Policy, Rule, Thresholds};
 
 const DEFAULT_AGENT: &str = "127.0.0.1:7420";
 const DEFAULT_FRAME: u64 = 16 << 20;
@@ -29,6 +29,7 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Settings, ConfigError> 
     Ok(Settings {
         file: Some(path.to_owned()),
         listen,
+        operator: reader.operator(&file.operator)?,
         servers: reader.servers(&file.server)?,
         agents,
         policy: reader.policy(file.policy.as_ref(), &file.rule, file.ledger.learn)?,
@@ -37,6 +38,16 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Settings, ConfigError> 
         warrants: reader.warrants(&file)?,
         frame_limit: reader.frame_limit(file.limits.frame.as_ref())?,
     })
+}
+
+/// The policy of a file that nobody uses yet. Reads nothing else, neither of the file nor of the disk.
+pub(super) fn draft(text: &str) -> Result<Policy, ConfigError> {
+    let reader = Reader { path: Path::new("draft"), text };
+    let file: typed::File = toml::from_str(text).map_err(|error| {
+        let offset = error.span().map_or(0, |span| span.start);
+        reader.wrong(offset, error.message())
+    })?;
+    reader.policy(file.policy.as_ref(), &file.rule, file.ledger.learn)
 }
 
 pub(super) struct Reader<'a> {
@@ -259,6 +270,8 @@ impl Reader<'_> {
             rules: resolved,
             in_band: policy.in_band,
             learn,
+            approvals: Vec::new(),
+            crisis: CrisisRule::default(),
         })
     }
 
@@ -319,6 +332,7 @@ impl Reader<'_> {
         Ok(Times {
             expire: read(&typed.expire, standard.expire)?,
             ticket: read(&typed.ticket, standard.ticket)?,
+            ..standard
         })
     }
 

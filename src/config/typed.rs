@@ -15,6 +15,7 @@ use crate::warrants::NoWarrant;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) listen: Listen,
+    pub(super) operator: super::operator::Typed,
     pub(super) server: Vec<Spanned<Server>>,
     pub(super) agent: Vec<Spanned<Agent>>,
     pub(super) policy: Option<Spanned<Policy>>,

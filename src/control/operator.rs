@@ -9,7 +9,8 @@ use tokio::sync::broadcast::error::RecvError;
 use super::server::Control;
 use super::wire::{self, Ask, Told, WireError};
 use crate::firewall::now;
-use crate::gate::{Approver, Method};
+use crate::gate::Seen;
+use crate::operator::{Operator, Pairable};
 use crate::store::{HoldFilter, HoldRow, HoldState};
 
 /// Rows of one listing.
@@ -58,8 +59,8 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
         }
         Ask::Hold { id } => row(&firewall.gate.show(&id).await?),
         Ask::Decide { id, digest, decision } => {
-            let approver = Approver { id: control.user.clone(), method: Method::Terminal };
-            row(&firewall.gate.decide(&id, digest.as_deref(), decision, approver, now()).await?)
+            let seen = Seen { digest, version: None };
+            row(&firewall.decide(&id, seen, decision, control.approver()).await?)
         }
         Ask::Reviews => serde_json::to_value(firewall.reviews.waiting().await?)?,
         Ask::Accept { review } => {
@@ -68,7 +69,7 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
         }
         Ask::Latches => serde_json::to_value(firewall.sessions.latches().await?)?,
         Ask::Clear { key, reason } => {
-            if !firewall.clear_crisis(&key, &control.user, &reason).await? {
+            if !firewall.clear_crisis(&key, &control.approver(), &reason).await? {
                 return Err(format!("no crisis latch is set for `{key}`").into());
             }
             Value::Null
@@ -111,8 +112,25 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
         Ask::RevokeWarrant { what, reason } => {
             serde_json::to_value(firewall.revoke_warrant(&what, &control.user, &reason).await?)?
         }
+        Ask::Pair { name } => {
+            let whom = Pairable { fixed: name.is_some(), name: name.unwrap_or_else(|| control.user.clone()) };
+            let people = people(control)?;
+            let code = people.pair_code(whom)?;
+            json!({ "code": code.code, "name": code.name, "expires_ms": code.expires_ms, "url": people.url() })
+        }
+        Ask::Approvers => serde_json::to_value(people(control)?.approvers().await?)?,
+        Ask::RemoveApprover { name } => {
+            if !people(control)?.remove_approver(&name).await? {
+                return Err(format!("no approver is named `{name}`").into());
+            }
+            Value::Null
+        }
         Ask::Stop | Ask::Watch => Value::Null,
     })
+}
+
+fn people(control: &Control) -> Result<&Operator, Failure> {
+    control.people.as_deref().ok_or_else(|| "the listener for people is off (operator.listen)".into())
 }
 
 async fn watch(mut stream: UnixStream, control: &Control) -> Result<(), WireError> {

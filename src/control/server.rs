@@ -12,17 +12,28 @@ use tokio::sync::{mpsc, watch};
 use super::operator;
 use super::wire::{self, Hello, Role, Told, VERSION, Wrapping};
 use crate::firewall::Firewall;
+use crate::gate::{Approver, Method};
+use crate::operator::Operator;
 
 /// What commands reach.
 #[derive(Debug)]
 pub struct Control {
     pub firewall: Arc<Firewall>,
+    /// The listener for people, unless it is off.
+    pub people: Option<Arc<Operator>>,
     /// Where connections of wrapped servers go.
     pub wraps: mpsc::UnboundedSender<(UnixStream, Wrapping)>,
     pub stop: watch::Sender<bool>,
     pub status: serde_json::Value,
     /// The name of the user whose commands decide.
     pub user: String,
+}
+
+impl Control {
+    /// Whoever speaks here runs under Herma's own user.
+    pub(super) fn approver(&self) -> Approver {
+        Approver::new(self.user.clone(), Method::Terminal)
+    }
 }
 
 /// Binds the socket for this user alone.

@@ -91,6 +91,14 @@ pub enum Ask {
         what: String,
         reason: String,
     },
+    /// A code that makes a browser an approver's: of this name, or of whatever name is typed there.
+    Pair {
+        name: Option<String>,
+    },
+    Approvers,
+    RemoveApprover {
+        name: String,
+    },
     Stop,
 }
 

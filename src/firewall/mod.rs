@@ -8,9 +8,11 @@ pub mod definitions;
 pub mod outcome;
 pub mod permit;
 pub mod refusal;
+mod schema;
 mod seen;
 pub mod session;
 mod trace;
+mod words;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +34,8 @@ use definitions::Definitions;
 pub use permit::Permit;
 pub use refusal::Refusal;
 use session::{Session, Sessions};
+pub(crate) use words::in_words;
+pub use words::{For, Loose, Past, Preview, Similar};
 
 /// Everything a call meets on its way.
 pub struct Firewall {
@@ -180,6 +184,8 @@ impl Firewall {
             json: trace::shown(call, session, assessment, ruling, policy, &self.rules.load()),
             class: assessment.class.name().to_owned(),
             crisis: assessment.crisis_sensitive,
+            needs: policy.needs(&subject(call), assessment),
+            asked_as: None,
         };
         let mut stay = self.gate.enter(call, seen, now()).await?;
         let hold = stay.hold_id().to_owned();
@@ -302,8 +308,7 @@ impl Firewall {
         self.policy.store(Arc::new(policy));
     }
 
-    /// A named person says that nobody here is in crisis any more. False when nobody was thought to be.
-    pub async fn clear_crisis(&self, key: &str, by: &str, reason: &str) -> Result<bool, GateError> {
+    async fn clear_crisis_latch(&self, key: &str, by: &str, reason: &str) -> Result<bool, GateError> {
         let entry = Entry::new(now(), Step::Latch).with("cleared", key).with("by", by).with("reason", reason);
         self.ledger.record_durable(entry).await?;
         Ok(self.sessions.leave_crisis(key, by, reason, now()).await?)
@@ -383,15 +388,18 @@ struct Judged {
 }
 
 fn route(policy: &Policy, call: &Call, assessment: &Assessment, grant: &Grant) -> Ruling {
-    let subject = Subject {
+    policy.route(&subject(call), assessment, grant)
+}
+
+fn subject(call: &Call) -> Subject<'_> {
+    Subject {
         kind: call.kind,
         server: &call.origin.server,
         tool: &call.tool,
         principal: &call.origin.principal,
         session: &call.origin.session,
         arguments: &call.arguments,
-    };
-    policy.route(&subject, assessment, grant)
+    }
 }
 
 /// Unix milliseconds. The shell has a clock; the gate, the policy and the scorer get it as an argument.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::outcome::Outcome;
 use super::*;
 use crate::call::{Carrier, Origin};
-use crate::gate::{Approver, Decision, GateError, Method, Times};
+use crate::gate::{Approver, Decision, GateError, Method, Seen, Times};
 use crate::policy::{Matcher, Rule};
 use crate::store::{HoldFilter, HoldState, Sqlite, Store};
 use crate::warrants::Setup;
@@ -98,8 +98,8 @@ impl House {
     }
 
     async fn decide(&self, id: &str, decision: Decision) -> Result<crate::store::HoldRow, GateError> {
-        let approver = Approver { id: "ann".into(), method: Method::Terminal };
-        self.firewall.gate.decide(id, None, decision, approver, now()).await
+        let approver = Approver::new("ann", Method::Terminal);
+        self.firewall.decide(id, Seen::default(), decision, approver).await
     }
 
     fn replace_policy(&self, revision: &str, rules: Vec<Rule>) {
@@ -156,7 +156,7 @@ async fn a_denied_call_does_not_run_and_its_agent_learns_why() {
     let house = House::build().await;
     let agent = house.agent(house.dangerous());
     let hold = house.hold().await;
-    house.decide(&hold.id, Decision::Deny { reason: "that is the archive".into() }).await.unwrap();
+    house.decide(&hold.id, Decision::deny("that is the archive")).await.unwrap();
     let refusal = agent.await.unwrap().unwrap_err();
     assert!(refusal.to_string().contains("DENIED by ann: that is the archive"), "{refusal}");
 }
@@ -231,13 +231,9 @@ async fn a_decision_on_another_digest_than_the_shown_one_is_refused() {
     let house = House::build().await;
     let _agent = house.agent(house.dangerous());
     let hold = house.hold().await;
-    let approver = Approver { id: "ann".into(), method: Method::Terminal };
-    let refused = house
-        .firewall
-        .gate
-        .decide(&hold.id, Some("0000000000000000"), Decision::Approve, approver, now())
-        .await
-        .unwrap_err();
+    let approver = Approver::new("ann", Method::Terminal);
+    let seen = Seen::digest("0000000000000000");
+    let refused = house.firewall.decide(&hold.id, seen, Decision::Approve, approver).await.unwrap_err();
     assert!(matches!(refused, GateError::OtherDigest { .. }), "{refused}");
 }
 
@@ -328,7 +324,13 @@ async fn once_somebody_is_in_crisis_everything_outbound_waits_until_a_named_pers
     let neutral = house.admit(message("See you at five"), hurried()).await;
     assert!(matches!(neutral, Err(Refusal::Pending { .. })), "{neutral:?}");
 
-    assert!(house.firewall.clear_crisis("local", "ann", "she is with her sister").await.unwrap());
+    assert!(
+        house
+            .firewall
+            .clear_crisis("local", &Approver::new("ann", Method::Terminal), "she is with her sister")
+            .await
+            .unwrap()
+    );
     drop(permit(house.admit(message("See you at six"), hurried()).await));
 }
 

@@ -11,7 +11,7 @@ use crate::store::{HoldRow, HoldState};
 
 /// Where a hold stands, for those who wait.
 #[derive(Debug, Clone)]
-pub enum Standing {
+pub enum Stand {
     /// Not yet on disk.
     Opening,
     Pending,
@@ -44,8 +44,10 @@ pub struct Answer {
 pub(super) struct Hold {
     id: String,
     key: String,
+    principal: String,
+    session: String,
     row: Mutex<HoldRow>,
-    standing: watch::Sender<Standing>,
+    stand: watch::Sender<Stand>,
     waiting: AtomicUsize,
     /// Somebody said that they will ask again.
     expected: AtomicBool,
@@ -57,24 +59,26 @@ pub(super) struct Hold {
 
 impl Hold {
     pub(super) fn new(row: HoldRow) -> Self {
-        Self::with(row, Standing::Opening, false)
+        Self::with(row, Stand::Opening, false)
     }
 
     /// A hold of an earlier run. Its clients are unknown, so it is expected that they ask again.
     pub(super) fn restored(row: HoldRow) -> Self {
-        let standing = match row.state {
-            HoldState::Approved => Standing::Approved { by: "a person, before Herma was restarted".into() },
-            _ => Standing::Pending,
+        let stand = match row.state {
+            HoldState::Approved => Stand::Approved { by: "a person, before Herma was restarted".into() },
+            _ => Stand::Pending,
         };
-        Self::with(row, standing, true)
+        Self::with(row, stand, true)
     }
 
-    fn with(row: HoldRow, standing: Standing, expected: bool) -> Self {
+    fn with(row: HoldRow, stand: Stand, expected: bool) -> Self {
         Self {
             id: row.id.clone(),
             key: row.key.clone(),
+            principal: row.principal.clone(),
+            session: row.session.clone(),
             row: Mutex::new(row),
-            standing: watch::Sender::new(standing),
+            stand: watch::Sender::new(stand),
             waiting: AtomicUsize::new(0),
             expected: AtomicBool::new(expected),
             kept_until: AtomicI64::new(0),
@@ -90,6 +94,14 @@ impl Hold {
         &self.key
     }
 
+    pub(super) fn is_of(&self, principal: &str) -> bool {
+        self.principal == principal
+    }
+
+    pub(super) fn is_in(&self, session: &str) -> bool {
+        self.session == session
+    }
+
     pub(super) fn row(&self) -> HoldRow {
         self.row.lock().clone()
     }
@@ -102,16 +114,16 @@ impl Hold {
         self.turn.lock().await
     }
 
-    pub(super) fn stand(&self, standing: Standing) {
-        self.standing.send_replace(standing);
+    pub(super) fn stand(&self, stand: Stand) {
+        self.stand.send_replace(stand);
     }
 
     /// It is on disk: from here on it can be decided.
     pub(super) fn opened(&self) {
-        self.standing.send_if_modified(|standing| {
-            let opening = matches!(standing, Standing::Opening);
+        self.stand.send_if_modified(|stand| {
+            let opening = matches!(stand, Stand::Opening);
             if opening {
-                *standing = Standing::Pending;
+                *stand = Stand::Pending;
             }
             opening
         });
@@ -120,11 +132,11 @@ impl Hold {
     /// Resolves when the store has it, or will not have it.
     pub(super) async fn stored(&self) {
         // The sender lives in this very hold.
-        let _ = self.standing.subscribe().wait_for(|standing| !matches!(standing, Standing::Opening)).await;
+        let _ = self.stand.subscribe().wait_for(|stand| !matches!(stand, Stand::Opening)).await;
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+    pub(super) fn watch(&self) -> watch::Receiver<Stand> {
+        self.stand.subscribe()
     }
 
     pub(super) fn come(&self) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::hold::{Answer, Hold, Standing};
+use super::hold::{Answer, Hold, Stand};
 use super::{Claim, Gate, GateError};
 
 /// A client waiting for a hold. Dropping it says that the client went away; [`Stay::leave`] that it will ask again.
@@ -44,6 +44,7 @@ impl Stay {
         self.hold.id()
     }
 
+    /// The digest of the call as the agent asks it.
     pub fn digest(&self) -> &str {
         self.hold.key()
     }
@@ -68,22 +69,22 @@ impl Stay {
     pub async fn decided(&mut self) -> Result<Verdict, GateError> {
         let mut watch = self.hold.watch();
         loop {
-            let standing = watch.borrow_and_update().clone();
-            match standing {
-                Standing::Opening | Standing::Pending | Standing::Running => {}
-                Standing::Approved { by } => {
-                    if self.gate.claim(&self.hold).await? {
-                        return Ok(Verdict::Approved { claim: Claim { hold: Arc::clone(&self.hold) }, by });
+            let stand = watch.borrow_and_update().clone();
+            match stand {
+                Stand::Opening | Stand::Pending | Stand::Running => {}
+                Stand::Approved { by } => {
+                    if let Some(claim) = self.gate.claim(&self.hold).await? {
+                        return Ok(Verdict::Approved { claim, by });
                     }
                 }
-                Standing::Denied { by, reason } => return Ok(Verdict::Denied { by, reason }),
-                Standing::Expired | Standing::Abandoned => return Ok(Verdict::Expired),
-                Standing::Superseded => return Ok(Verdict::Superseded),
-                Standing::Answered(answer) => {
+                Stand::Denied { by, reason } => return Ok(Verdict::Denied { by, reason }),
+                Stand::Expired | Stand::Abandoned => return Ok(Verdict::Expired),
+                Stand::Superseded => return Ok(Verdict::Superseded),
+                Stand::Answered(answer) => {
                     self.gate.delivered(&self.hold);
                     return Ok(Verdict::Answered(answer));
                 }
-                Standing::Failed => return Ok(Verdict::Unknown),
+                Stand::Failed => return Ok(Verdict::Unknown),
             }
             if watch.changed().await.is_err() {
                 return Ok(Verdict::Unknown);

@@ -78,6 +78,10 @@ pub enum Step {
     Latch,
     /// Somebody signed in, paired or was turned away.
     Access,
+    /// A person made or withdrew a standing rule.
+    Standing,
+    /// Something was frozen, or that was lifted.
+    Freeze,
     /// The ledger itself was interrupted and goes on: a torn last line, a full disk.
     Recovered,
     /// The proxy stopped.

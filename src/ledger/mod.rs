@@ -35,8 +35,8 @@ use tokio::sync::oneshot;
 pub use entry::{Detail, Entry, MAX_ENTRY_BYTES, Record, Step};
 pub use key::{load_or_create_key, load_public_key};
 pub use note::SignedHead;
-pub use proof::{check_proof, prove};
-pub use segment::{Follower, Line, Place, Reader};
+pub use proof::{check_proof, head, prove};
+pub use segment::{Backwards, Follower, Line, Place, Reader};
 pub use verify::{Problem, Report, verify};
 
 use journal::Journal;

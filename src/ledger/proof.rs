@@ -14,6 +14,16 @@ use super::{LedgerError, SignedHead};
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
+/// The newest checkpoint; `None` before the first one is signed.
+pub fn head(dir: &Path, key: &VerifyingKey) -> Result<Option<SignedHead>, LedgerError> {
+    let path = dir.join(CHECKPOINT);
+    match std::fs::read(&path) {
+        Ok(note) => note::open(&note, key).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(LedgerError::io(&path)(error)),
+    }
+}
+
 /// Proves that the newest checkpoint covers entry `seq`.
 pub fn prove(dir: &Path, key: &VerifyingKey, seq: u64) -> Result<String, LedgerError> {
     let path = dir.join(CHECKPOINT);

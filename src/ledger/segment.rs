@@ -20,6 +20,13 @@ pub struct Place {
     pub line: u64,
 }
 
+impl Place {
+    /// The number of the entry that stands there.
+    pub fn seq(self) -> u64 {
+        self.file.saturating_mul(LINES).saturating_add(self.line.saturating_sub(1))
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", name(self.file), self.line)
@@ -243,6 +250,50 @@ impl Reader {
 }
 
 impl Iterator for Reader {
+    type Item = Result<Line, LedgerError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}
+
+/// Reads whole lines from the newest to the oldest, one file in memory at a time.
+#[derive(Debug)]
+pub struct Backwards {
+    dir: PathBuf,
+    /// The files that are still to come, the newest last.
+    files: Vec<u64>,
+    lines: Vec<Line>,
+    before: u64,
+}
+
+impl Backwards {
+    /// Begins below entry `before`, or at the end.
+    pub fn open(dir: &Path, before: Option<u64>) -> Result<Self, LedgerError> {
+        let before = before.unwrap_or(u64::MAX);
+        let mut files = list(dir)?;
+        files.retain(|file| file.saturating_mul(LINES) < before);
+        Ok(Self { dir: dir.to_owned(), files, lines: Vec::new(), before })
+    }
+
+    fn read(&mut self) -> Result<Option<Line>, LedgerError> {
+        loop {
+            if let Some(line) = self.lines.pop() {
+                return Ok(Some(line));
+            }
+            let Some(file) = self.files.pop() else { return Ok(None) };
+            let only = Reader { dir: self.dir.clone(), files: VecDeque::from([file]), current: None };
+            for line in only {
+                let line = line?;
+                if line.whole && line.place.seq() < self.before {
+                    self.lines.push(line);
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Backwards {
     type Item = Result<Line, LedgerError>;
 
     fn next(&mut self) -> Option<Self::Item> {

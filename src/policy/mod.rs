@@ -1,6 +1,8 @@
 //! The operator's word: thresholds and rules that turn a judgement into a route. Pure.
 
+mod approval;
 mod rule;
+mod standing;
 
 use std::borrow::Cow;
 
@@ -8,7 +10,9 @@ use herma_scoring::{Assessment, Reversibility, SideEffect};
 use herma_warrant::Grant;
 use serde::{Deserialize, Serialize};
 
+pub use approval::{Approval, CrisisRule, Method, Needs};
 pub use rule::{Matcher, MatcherError, Rule, Subject};
+pub use standing::{Condition, Effect, Fit, Scope, Standing, leaves, may_be_allowed};
 
 /// Where a call goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -123,6 +127,9 @@ pub struct Policy {
     pub in_band: Vec<SideEffect>,
     /// Whether the record keeps short plain arguments, for warrants to be learned from.
     pub learn: bool,
+    /// Who may approve what.
+    pub approvals: Vec<Approval>,
+    pub crisis: CrisisRule,
 }
 
 /// A route with the rule that chose it.
@@ -151,6 +158,11 @@ impl Policy {
             Mode::Enforce => ruling,
             Mode::Observe => self.observed(ruling, assessment),
         }
+    }
+
+    /// Whether what an argument is can decide.
+    pub fn reads_arguments(&self) -> bool {
+        self.rules.iter().any(|rule| rule.matcher.reads_arguments())
     }
 
     /// Whether any rule speaks of requests that a server makes to the client.

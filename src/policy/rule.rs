@@ -116,6 +116,11 @@ impl Matcher {
             && self.above.iter().all(|(pointer, limit)| is_above(subject.arguments, pointer, *limit))
     }
 
+    /// Whether it looks at what an argument is.
+    pub fn reads_arguments(&self) -> bool {
+        !self.arguments.is_empty() || !self.above.is_empty()
+    }
+
     /// Whether this rule could hold back a request that a server makes to its client.
     pub fn may_match_server_requests(&self) -> bool {
         self.kinds.iter().any(|kind| matches!(kind, Kind::Sampling | Kind::Elicitation))

@@ -4,6 +4,8 @@
 //! replicas exactly one wins. What is stored has been redacted before; only [`Store::arguments`]
 //! is raw, and [`Store::purge`] ends its life.
 
+mod decisions;
+mod people;
 mod rows;
 pub mod sqlite;
 #[cfg(test)]
@@ -17,6 +19,8 @@ use std::pin::Pin;
 
 use herma_warrant::warrant::WarrantId;
 
+pub use decisions::{Decided, Edited, FreezeRow, StandingRow, VoteRow};
+pub use people::{ApproverRow, KeyKind, KeyRow};
 pub use rows::{
     HoldChange, HoldFilter, HoldRow, HoldState, Latch, LatchEvent, Order, Pinned, Purged, ReviewChange,
     ReviewRow, ReviewState, UnknownState,
@@ -66,6 +70,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     fn holds(&self, filter: HoldFilter) -> Task<'_, Vec<HoldRow>>;
 
+    /// How many holds there are, whatever the filter's limit is.
+    fn count_holds(&self, filter: HoldFilter) -> Task<'_, u64>;
+
     /// The pending or approved hold with this coalescing key.
     fn find_open(&self, key: &str) -> Task<'_, Option<HoldRow>>;
 
@@ -73,6 +80,34 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn change_hold(&self, id: &str, version: u64, change: HoldChange) -> Task<'_, HoldRow>;
 
     fn arguments(&self, id: &str) -> Task<'_, Option<Vec<u8>>>;
+
+    /// Who has approved a hold so far, oldest first.
+    fn votes(&self, hold: &str) -> Task<'_, Vec<VoteRow>>;
+
+    /// The changed arguments of a hold under the digest of their bytes.
+    fn edit(&self, hold: &str, digest: &str) -> Task<'_, Option<Vec<u8>>>;
+
+    /// The decided holds since then.
+    fn decided_since(&self, since_ms: i64) -> Task<'_, Vec<Decided>>;
+
+    fn add_standing(&self, row: StandingRow) -> Task<'_, ()>;
+
+    /// The rules that are in force and have uses left.
+    fn standing(&self, now_ms: i64) -> Task<'_, Vec<StandingRow>>;
+
+    /// Takes one use of a rule; once this is answered, it is on the disk. False when none is left.
+    fn use_standing(&self, id: &str, now_ms: i64) -> Task<'_, bool>;
+
+    /// False when there is no such rule.
+    fn withdraw_standing(&self, id: &str, now_ms: i64) -> Task<'_, bool>;
+
+    /// What is frozen already keeps its beginning.
+    fn freeze(&self, row: FreezeRow) -> Task<'_, ()>;
+
+    /// False when it was not frozen.
+    fn thaw(&self, what: &str) -> Task<'_, bool>;
+
+    fn frozen(&self) -> Task<'_, Vec<FreezeRow>>;
 
     /// Pins the first definition ever seen of a tool and compares every later one with it.
     fn put_definition(&self, server: &str, tool: &str, digest: &str, json: &str) -> Task<'_, Pinned>;
@@ -121,6 +156,24 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     fn warrant_state(&self, now: u64) -> Task<'_, WarrantState>;
 
-    /// Forgets the raw arguments of holds created before this time, unless a hold is still open.
+    /// Adds a key, and its approver if the name is new. `Exists` if the key is somebody else's.
+    fn add_key(&self, approver: ApproverRow, key: KeyRow) -> Task<'_, ()>;
+
+    fn approvers(&self) -> Task<'_, Vec<ApproverRow>>;
+
+    /// All keys of all approvers, oldest first.
+    fn keys(&self) -> Task<'_, Vec<KeyRow>>;
+
+    fn key(&self, id: &str) -> Task<'_, Option<KeyRow>>;
+
+    /// Notes that a passkey was used. False when its counter has not grown.
+    fn use_key(&self, id: &str, counter: u32, at_ms: i64) -> Task<'_, bool>;
+
+    fn remove_key(&self, id: &str) -> Task<'_, bool>;
+
+    /// Removes an approver with all keys.
+    fn remove_approver(&self, name: &str) -> Task<'_, bool>;
+
+    /// Forgets the raw arguments, changed ones too, of holds created before this time, unless a hold is still open.
     fn purge(&self, before_ms: i64) -> Task<'_, Purged>;
 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Edited, VoteRow};
+
 /// A call that waits, or waited, for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldRow {
@@ -32,6 +34,14 @@ pub struct HoldRow {
     pub decided_ms: Option<i64>,
     /// How many equal calls it stands for.
     pub count: u32,
+    /// Who may approve it and how many must, as JSON.
+    pub needs: String,
+    /// How many have approved what would run now.
+    pub approvals: u32,
+    /// How often somebody passed it on.
+    pub escalated: u32,
+    /// Digest of the arguments that a person put in the place of the call's own.
+    pub edited: Option<String>,
 }
 
 /// A change to a hold. What is `None` stays as it is.
@@ -42,6 +52,14 @@ pub struct HoldChange {
     pub decided_ms: Option<i64>,
     pub expires_ms: Option<i64>,
     pub count: Option<u32>,
+    pub approvals: Option<u32>,
+    pub escalated: Option<u32>,
+    /// Kept with the hold's other votes; a later vote of the same approver takes its place.
+    pub vote: Option<VoteRow>,
+    /// Changed arguments that somebody has voted for.
+    pub proposed: Option<Edited>,
+    /// The digest of those that will run.
+    pub edited: Option<String>,
 }
 
 impl HoldChange {
@@ -56,6 +74,14 @@ pub struct HoldFilter {
     /// Any state if empty.
     pub states: Vec<HoldState>,
     pub session: Option<String>,
+    /// Server and tool.
+    pub tool: Option<(String, String)>,
+    /// Only those that concern somebody in crisis, or only the others.
+    pub crisis: Option<bool>,
+    /// Of any of these classes; of all if empty.
+    pub classes: Vec<&'static str>,
+    /// Opened then or later.
+    pub since_ms: Option<i64>,
     pub order: Order,
     /// No limit if `None`.
     pub limit: Option<u32>,

@@ -1,6 +1,8 @@
 //! The embedded store: one SQLite file, one thread that owns the connection.
 
 mod connection;
+mod decisions;
+mod people;
 mod statements;
 mod warrants;
 
@@ -14,8 +16,9 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    Assigned, HoldChange, HoldFilter, HoldRow, Latch, LatchEvent, Pinned, Purged, ReviewChange, ReviewRow,
-    ReviewState, RevokedRow, Store, StoreError, Task, Unusable, UseUp, WarrantState,
+    ApproverRow, Assigned, Decided, FreezeRow, HoldChange, HoldFilter, HoldRow, KeyRow, Latch, LatchEvent,
+    Pinned, Purged, ReviewChange, ReviewRow, ReviewState, RevokedRow, StandingRow, Store, StoreError, Task,
+    Unusable, UseUp, VoteRow, WarrantState,
 };
 use connection::Failure;
 
@@ -105,6 +108,10 @@ impl Store for Sqlite {
         self.ask(move |db| statements::holds(db, &filter))
     }
 
+    fn count_holds(&self, filter: HoldFilter) -> Task<'_, u64> {
+        self.ask(move |db| statements::count_holds(db, &filter))
+    }
+
     fn find_open(&self, key: &str) -> Task<'_, Option<HoldRow>> {
         let key = key.to_owned();
         self.ask(move |db| statements::find_open(db, &key))
@@ -118,6 +125,51 @@ impl Store for Sqlite {
     fn arguments(&self, id: &str) -> Task<'_, Option<Vec<u8>>> {
         let id = id.to_owned();
         self.ask(move |db| statements::arguments(db, &id))
+    }
+
+    fn votes(&self, hold: &str) -> Task<'_, Vec<VoteRow>> {
+        let hold = hold.to_owned();
+        self.ask(move |db| decisions::votes(db, &hold))
+    }
+
+    fn edit(&self, hold: &str, digest: &str) -> Task<'_, Option<Vec<u8>>> {
+        let [hold, digest] = [hold, digest].map(str::to_owned);
+        self.ask(move |db| decisions::edit(db, &hold, &digest))
+    }
+
+    fn decided_since(&self, since_ms: i64) -> Task<'_, Vec<Decided>> {
+        self.ask(move |db| decisions::decided_since(db, since_ms))
+    }
+
+    fn add_standing(&self, row: StandingRow) -> Task<'_, ()> {
+        self.ask(move |db| decisions::add_standing(db, &row))
+    }
+
+    fn standing(&self, now_ms: i64) -> Task<'_, Vec<StandingRow>> {
+        self.ask(move |db| decisions::standing(db, now_ms))
+    }
+
+    fn use_standing(&self, id: &str, now_ms: i64) -> Task<'_, bool> {
+        let id = id.to_owned();
+        self.ask(move |db| decisions::use_standing(db, &id, now_ms))
+    }
+
+    fn withdraw_standing(&self, id: &str, now_ms: i64) -> Task<'_, bool> {
+        let id = id.to_owned();
+        self.ask(move |db| decisions::withdraw_standing(db, &id, now_ms))
+    }
+
+    fn freeze(&self, row: FreezeRow) -> Task<'_, ()> {
+        self.ask(move |db| decisions::freeze(db, &row))
+    }
+
+    fn thaw(&self, what: &str) -> Task<'_, bool> {
+        let what = what.to_owned();
+        self.ask(move |db| decisions::thaw(db, &what))
+    }
+
+    fn frozen(&self) -> Task<'_, Vec<FreezeRow>> {
+        self.ask(|db| decisions::frozen(db))
     }
 
     fn put_definition(&self, server: &str, tool: &str, digest: &str, json: &str) -> Task<'_, Pinned> {
@@ -194,6 +246,38 @@ impl Store for Sqlite {
 
     fn warrant_state(&self, now: u64) -> Task<'_, WarrantState> {
         self.ask(move |db| warrants::state(db, now))
+    }
+
+    fn add_key(&self, approver: ApproverRow, key: KeyRow) -> Task<'_, ()> {
+        self.ask(move |db| people::add_key(db, &approver, &key))
+    }
+
+    fn approvers(&self) -> Task<'_, Vec<ApproverRow>> {
+        self.ask(|db| people::approvers(db))
+    }
+
+    fn keys(&self) -> Task<'_, Vec<KeyRow>> {
+        self.ask(|db| people::keys(db))
+    }
+
+    fn key(&self, id: &str) -> Task<'_, Option<KeyRow>> {
+        let id = id.to_owned();
+        self.ask(move |db| people::key(db, &id))
+    }
+
+    fn use_key(&self, id: &str, counter: u32, at_ms: i64) -> Task<'_, bool> {
+        let id = id.to_owned();
+        self.ask(move |db| people::use_key(db, &id, counter, at_ms))
+    }
+
+    fn remove_key(&self, id: &str) -> Task<'_, bool> {
+        let id = id.to_owned();
+        self.ask(move |db| people::remove_key(db, &id))
+    }
+
+    fn remove_approver(&self, name: &str) -> Task<'_, bool> {
+        let name = name.to_owned();
+        self.ask(move |db| people::remove_approver(db, &name))
     }
 
     fn purge(&self, before_ms: i64) -> Task<'_, Purged> {

@@ -32,6 +32,10 @@ fn hold(id: &str) -> HoldRow {
         decision: None,
         decided_ms: None,
         count: 1,
+        needs: "{}".into(),
+        approvals: 0,
+        escalated: 0,
+        edited: None,
     }
 }
 
@@ -192,7 +196,7 @@ async fn holds_are_found_by_state_session_and_age() {
         states: vec![HoldState::Pending, HoldState::Approved],
         order: Order::OldestFirst,
         limit: Some(2),
-        session: None,
+        ..HoldFilter::default()
     };
     assert_eq!(ids(pending.clone()).await, "ac");
     let session = HoldFilter { session: Some("other".into()), ..pending };
@@ -300,7 +304,7 @@ fn a_file_of_the_first_schema_is_brought_up_to_date() {
     drop(open(&dir));
     let migrated = raw(&dir);
     let count = |sql| migrated.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(count("SELECT version FROM schema_version"), 3);
+    assert_eq!(count("SELECT version FROM schema_version"), 5);
     assert_eq!(count("SELECT count(*) FROM definitions"), 1);
     assert_eq!(count("SELECT count(*) FROM reviews"), 0);
     assert_eq!(count("SELECT count(*) FROM warrant_budgets"), 0);

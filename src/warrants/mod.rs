@@ -132,6 +132,16 @@ pub struct Checked {
     uses: UseUp,
 }
 
+/// A warrant that stands over somebody, and who put it there.
+#[derive(Debug, Clone)]
+pub struct Stands {
+    pub party: Party,
+    pub stack: Arc<[u8]>,
+    /// `file`, or the one who gave the command.
+    pub by: String,
+    pub at_ms: Option<i64>,
+}
+
 /// A chain that spoke, and the approvals that came with it.
 #[derive(Debug)]
 struct Spoken {
@@ -404,6 +414,32 @@ impl Warrants {
         let mut all: Vec<_> = self.assigned.read().values().cloned().collect();
         all.sort_by(|a, b| a.subject.cmp(&b.subject));
         all
+    }
+
+    /// Every warrant that stands over somebody, by file or by command.
+    pub fn standing(&self) -> Vec<Stands> {
+        let ground = self.ground.load();
+        let by_file = ground.setup.standing.iter().map(|(party, stack)| Stands {
+            party: party.clone(),
+            stack: Arc::clone(stack),
+            by: "file".into(),
+            at_ms: None,
+        });
+        let assigned = self.assigned.read();
+        let by_command = assigned.iter().map(|(party, row)| Stands {
+            party: party.clone(),
+            stack: Arc::clone(&row.stack),
+            by: row.by.clone(),
+            at_ms: Some(row.at_ms),
+        });
+        let mut all: Vec<_> = by_file.chain(by_command).collect();
+        all.sort_by_cached_key(|stands| stands.party.to_string());
+        all
+    }
+
+    /// What becomes of a call that no warrant speaks of.
+    pub fn without(&self) -> NoWarrant {
+        self.ground.load().setup.no_warrant
     }
 
     /// Takes back a warrant by its id, everything a key signed or holds, everything of an agent, or all that was

@@ -12,12 +12,14 @@
 )]
 
 mod attacks;
+mod browser;
 mod clients;
 mod conformance;
 mod faults;
 mod frames;
 mod held;
 mod house;
+mod operator;
 mod packages;
 mod pipe;
 mod policy;

@@ -108,7 +108,7 @@ impl Door {
             && let Some(decision) = in_band(action)
         {
             let by = decide_in_band(self, session, &leg.hold, &leg.digest, decision.clone()).await;
-            if let (Decision::Deny { reason }, Some(by)) = (decision, by) {
+            if let (Decision::Deny { reason, .. }, Some(by)) = (decision, by) {
                 let denied = Refusal::Denied { hold: leg.hold.clone(), by, reason };
                 return End::Reply(answer::refusal(&id, &denied, shape));
             }

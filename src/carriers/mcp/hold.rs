@@ -14,8 +14,8 @@ use super::door::Door;
 use super::era::{Declared, Era};
 use super::request_state::Leg;
 use crate::firewall::session::{Session, UnderWay};
-use crate::firewall::{Waited, Waits, now};
-use crate::gate::{Approver, Decision, Method, Stay};
+use crate::firewall::{Waited, Waits};
+use crate::gate::{Approver, Decision, Method, Seen, Stay};
 use crate::policy::Policy;
 
 /// Every client seen alive with some sign this often; the strictest ends after 60 s of silence.
@@ -196,7 +196,7 @@ impl<L: Line> Patience<'_, L> {
 pub(super) fn in_band(action: &str) -> Option<Decision> {
     match action {
         "accept" => Some(Decision::Approve),
-        "decline" => Some(Decision::Deny { reason: "declined in the agent's own client".into() }),
+        "decline" => Some(Decision::deny("declined in the agent's own client")),
         _ => None,
     }
 }
@@ -210,8 +210,8 @@ pub(super) async fn decide_in_band(
     decision: Decision,
 ) -> Option<String> {
     let by = format!("the user of {}", session.client().name);
-    let approver = Approver { id: by.clone(), method: Method::InBand };
-    match door.firewall.gate.decide(hold, Some(digest), decision, approver, now()).await {
+    let approver = Approver::new(by.clone(), Method::InBand);
+    match door.firewall.decide(hold, Seen::digest(digest), decision, approver).await {
         Ok(_) => Some(by),
         Err(error) => {
             tracing::warn!(hold, %error, "an answer given in the agent's client was not taken");

@@ -223,7 +223,7 @@ impl<'a> Play<'a> {
                 }
             }
         } else {
-            self.decide(&row, Decision::Deny { reason: scripted.to_owned() })?;
+            self.decide(&row, Decision::deny(scripted))?;
             answer.await?
         };
         let row = self.client()?.ask(&Ask::Hold { id: text(&row, "id").to_owned() })?;
@@ -269,9 +269,11 @@ impl<'a> Play<'a> {
                 "d" | "deny" => {
                     self.stage.ask("Why? The agent reads it: ")?;
                     let reason = self.line().await?.trim().to_owned();
-                    Decision::Deny {
-                        reason: if reason.is_empty() { "a person decided against it".into() } else { reason },
-                    }
+                    Decision::deny(if reason.is_empty() {
+                        "a person decided against it".into()
+                    } else {
+                        reason
+                    })
                 }
                 _ => continue,
             };

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::holds::visible;
-use crate::gate::{Approver, Decision};
+use crate::gate::Approver;
 use crate::store::HoldState;
 
 /// A row of the daemon.
@@ -28,8 +28,9 @@ pub(super) struct Held {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Said {
     approver: Approver,
-    #[serde(flatten)]
-    decision: Decision,
+    decision: String,
+    #[serde(default)]
+    reason: String,
 }
 
 /// What would be forwarded and what is thought of it.
@@ -115,7 +116,7 @@ impl Held {
             HoldState::Unknown => "no longer waits",
         };
         match &self.decision {
-            Some(Said { approver, decision: Decision::Deny { reason } }) => {
+            Some(Said { approver, decision, reason }) if decision == "deny" => {
                 format!("{word} by {}: {}", visible(&approver.id), visible(reason))
             }
             _ => word.to_owned(),

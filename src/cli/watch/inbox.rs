@@ -417,11 +417,11 @@ impl Inbox {
             KeyCode::Char(digit @ '1'..='5') if text.is_empty() => {
                 let at = digit.to_digit(10).map_or(0, |digit| digit.saturating_sub(1) as usize);
                 let reason = (*reasons.get(at)?).to_owned();
-                return self.decide(&id, Decision::Deny { reason });
+                return self.decide(&id, Decision::deny(reason));
             }
             KeyCode::Enter if !text.trim().is_empty() => {
                 let reason = text.trim().to_owned();
-                return self.decide(&id, Decision::Deny { reason });
+                return self.decide(&id, Decision::deny(reason));
             }
             KeyCode::PageDown | KeyCode::PageUp | KeyCode::Down | KeyCode::Up => {
                 self.read_on(key);
@@ -479,7 +479,9 @@ fn append(text: &mut String, typed: impl Iterator<Item = char>) {
 fn told(id: &str, decision: &Decision, outcome: &Result<(), String>) -> String {
     match (outcome, decision) {
         (Ok(()), Decision::Approve) => format!("{id} approved: it runs once, as shown"),
-        (Ok(()), Decision::Deny { reason }) => format!("{id} denied: {}", visible(reason)),
+        (Ok(()), Decision::Edit { .. }) => format!("{id} approved with other arguments: it runs once"),
+        (Ok(()), Decision::Deny { reason, .. }) => format!("{id} denied: {}", visible(reason)),
+        (Ok(()), Decision::Escalate { .. }) => format!("{id} goes on waiting: the next person is told"),
         (Err(why), _) => format!("{id} was not decided: {}", visible(why)),
     }
 }

@@ -104,7 +104,7 @@ fn approved(id: &str) -> Option<Act> {
 }
 
 fn denied(id: &str, reason: &str) -> Option<Act> {
-    let decision = Decision::Deny { reason: reason.into() };
+    let decision = Decision::deny(reason);
     Some(Act::Decide { id: id.into(), digest: "5f2c".repeat(16), decision })
 }
 
@@ -340,7 +340,7 @@ fn while_the_daemon_is_away_it_says_so_and_nothing_is_decided() {
 #[test]
 fn every_decision_leaves_one_line_in_the_log() {
     let mut inbox = inbox(vec![note("h-notexyz", 9), note("h-twonote", 5)]);
-    let decision = Decision::Deny { reason: "not\x1bnow".into() };
+    let decision = Decision::deny("not\x1bnow");
     let decided = Event::Decided { id: "h-notexyz".into(), decision, outcome: Ok(()) };
     take(&mut inbox, decided, "08:00:00");
     let denied = |id: &str, version: u64| {

@@ -9,13 +9,15 @@ use rusqlite::{
 };
 
 use super::connection::Failure;
+use super::decisions;
 use crate::store::{
     HoldChange, HoldFilter, HoldRow, Latch, LatchEvent, Order, Pinned, Purged, ReviewChange, ReviewRow,
     ReviewState, StoreError, UnknownState,
 };
 
 const HOLD: &str = "id, key, digest, state, version, created_ms, expires_ms, session, principal, \
-                    server, tool, class, crisis, shown, decision, decided_ms, count";
+                    server, tool, class, crisis, shown, decision, decided_ms, count, \
+                    needs, approvals, escalated, edited";
 
 pub(super) fn insert_hold(
     db: &mut Connection,
@@ -26,7 +28,8 @@ pub(super) fn insert_hold(
     change
         .prepare_cached(&format!(
             "INSERT INTO holds ({HOLD})
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                     ?18, ?19, ?20, ?21)"
         ))?
         .execute(params![
             hold.id,
@@ -46,6 +49,10 @@ pub(super) fn insert_hold(
             hold.decision,
             hold.decided_ms,
             hold.count,
+            hold.needs,
+            hold.approvals,
+            hold.escalated,
+            hold.edited,
         ])
         .map_err(|error| exists("hold", &hold.id, error))?;
     if let Some(bytes) = arguments {
@@ -72,7 +79,7 @@ pub(super) fn find_open(db: &Connection, key: &str) -> Result<Option<HoldRow>, F
         .optional()?)
 }
 
-pub(super) fn holds(db: &Connection, filter: &HoldFilter) -> Result<Vec<HoldRow>, Failure> {
+fn wanted(filter: &HoldFilter) -> (String, Vec<&str>) {
     let mut values: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
     let mut wanted = Vec::new();
     if !values.is_empty() {
@@ -82,7 +89,34 @@ pub(super) fn holds(db: &Connection, filter: &HoldFilter) -> Result<Vec<HoldRow>
         wanted.push("session = ?".into());
         values.push(session);
     }
+    if let Some((server, tool)) = &filter.tool {
+        wanted.push("server = ? AND tool = ?".into());
+        values.extend([server.as_str(), tool.as_str()]);
+    }
+    if let Some(since) = filter.since_ms {
+        wanted.push(format!("created_ms >= {since}"));
+    }
+    if let Some(crisis) = filter.crisis {
+        wanted.push(format!("crisis = {}", u8::from(crisis)));
+    }
+    if !filter.classes.is_empty() {
+        wanted.push(format!("class IN ({})", vec!["?"; filter.classes.len()].join(", ")));
+        values.extend(&filter.classes);
+    }
     let wanted = if wanted.is_empty() { String::new() } else { format!("WHERE {}", wanted.join(" AND ")) };
+    (wanted, values)
+}
+
+pub(super) fn count_holds(db: &Connection, filter: &HoldFilter) -> Result<u64, Failure> {
+    let (wanted, values) = wanted(filter);
+    let count = db
+        .prepare_cached(&format!("SELECT count(*) FROM holds {wanted}"))?
+        .query_row(params_from_iter(values), |row| row.get::<_, i64>(0))?;
+    Ok(count.cast_unsigned())
+}
+
+pub(super) fn holds(db: &Connection, filter: &HoldFilter) -> Result<Vec<HoldRow>, Failure> {
+    let (wanted, values) = wanted(filter);
     let order = match filter.order {
         Order::NewestFirst => "DESC",
         Order::OldestFirst => "ASC",
@@ -125,10 +159,19 @@ pub(super) fn change_hold(
     row.decided_ms = change.decided_ms.or(row.decided_ms);
     row.expires_ms = change.expires_ms.unwrap_or(row.expires_ms);
     row.count = change.count.unwrap_or(row.count);
+    row.approvals = change.approvals.unwrap_or(row.approvals);
+    row.escalated = change.escalated.unwrap_or(row.escalated);
+    if let Some(vote) = &change.vote {
+        decisions::vote(&transaction, id, vote)?;
+    }
+    row.edited = change.edited.or(row.edited);
+    if let Some(proposed) = &change.proposed {
+        decisions::keep_edit(&transaction, id, proposed)?;
+    }
     transaction
         .prepare_cached(
             "UPDATE holds SET state = ?2, version = ?3, decision = ?4, decided_ms = ?5,
-                    expires_ms = ?6, count = ?7
+                    expires_ms = ?6, count = ?7, approvals = ?8, escalated = ?9, edited = ?10
              WHERE id = ?1",
         )?
         .execute(params![
@@ -139,6 +182,9 @@ pub(super) fn change_hold(
             row.decided_ms,
             row.expires_ms,
             row.count,
+            row.approvals,
+            row.escalated,
+            row.edited,
         ])?;
     transaction.commit()?;
     Ok(row)
@@ -323,6 +369,12 @@ pub(super) fn purge(db: &Connection, before_ms: i64) -> Result<Purged, Failure> 
              WHERE created_ms < ?1 AND state NOT IN ('pending', 'approved', 'forwarding'))",
         [before_ms],
     )?;
+    db.execute(
+        "DELETE FROM edits WHERE hold IN (
+             SELECT id FROM holds
+             WHERE created_ms < ?1 AND state NOT IN ('pending', 'approved', 'forwarding'))",
+        [before_ms],
+    )?;
     // The write-ahead log still holds the bytes until it has been folded in. A reader that keeps
     // it open delays that, no more.
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -352,6 +404,10 @@ fn read_hold(row: &Row<'_>) -> rusqlite::Result<HoldRow> {
         decision: row.get("decision")?,
         decided_ms: row.get("decided_ms")?,
         count: row.get("count")?,
+        needs: row.get("needs")?,
+        approvals: row.get("approvals")?,
+        escalated: row.get("escalated")?,
+        edited: row.get("edited")?,
     })
 }
 

@@ -1,0 +1,288 @@
+//! Everything about one hold: what would run, why it waits, what it would reach, and the ways to decide.
+
+use herma_scoring::{Reason, Reversibility};
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::frame::session;
+use super::say::{link, method, moment, phrase, route, route_named, score, short, since, span, undo, until};
+use super::{decide, inbox};
+use crate::operator::desk::{DefinitionView, Frame, Group, HoldView, Moment, Scope};
+use crate::operator::render::{Arguments, address, arguments, block, change, line, spoken};
+use crate::store::HoldState;
+
+pub(super) fn page(frame: &Frame, hold: &HoldView) -> Markup {
+    html! {
+        p.back { a href="/" { "← Inbox" } }
+        (card(frame, hold))
+    }
+}
+
+fn card(frame: &Frame, hold: &HoldView) -> Markup {
+    let row = &hold.row;
+    let now = frame.now_ms;
+    html! {
+        article.card.(row.group.class()) data-id=(row.id) data-version=(row.version) data-digest=(row.call_digest) data-render=(hold.render_digest)
+            data-group=(row.group.class()) data-typed=[typed(hold)] data-needs=(method_name(hold)) data-state=(row.state) {
+            header {
+                p.card-top {
+                    (row.group.chip()) " " span.dim { (row.id) }
+                    (inbox::badges(row))
+                    span.countdown { @if row.state == HoldState::Pending { (until(row.expires_ms, now)) " " span.dim { (line(hold.on_expiry)) } } }
+                }
+                h1 { (phrase(&row.phrase)) }
+                p.card-facts {
+                    (line(&row.tool)) " on " b { (line(&row.server)) } ", asked by " b { (line(&row.principal)) }
+                    @if !hold.client.is_empty() { " " span.dim { "(" (line(&hold.client)) ")" } }
+                    " in " (session(&row.session)) ", " (since(row.created_ms, now))
+                }
+            }
+            @if row.state != HoldState::Pending { (settled(hold)) }
+            (cautions(hold))
+            @if row.group == Group::Crisis { (message(hold)) }
+            section aria-label="What would run" {
+                h2 { "Exactly this would run" }
+                @if row.group != Group::Crisis { (scope(&hold.scope)) }
+                (arguments(Arguments {
+                    above: above(hold), value: &hold.arguments, reasons: &hold.reasons, whole: row.group <= Group::Critical }))
+            }
+            (why(hold))
+            (facts(hold))
+            (definition(&hold.definition))
+            (strip(&hold.strip, now))
+            (evidence(hold))
+            @if row.state == HoldState::Pending { (decide::rest(hold)) }
+            span.card-end {}
+            @if row.state == HoldState::Pending { (decide::bar(hold)) }
+        }
+    }
+}
+
+/// The argument that stands in full above the others.
+fn above(hold: &HoldView) -> Option<&str> {
+    let message = hold.scope.message.as_ref().filter(|_| hold.row.group == Group::Crisis);
+    message.map(|message| message.pointer.as_str())
+}
+
+fn method_name(hold: &HoldView) -> &'static str {
+    if hold.row.quorum.method == crate::gate::Method::Passkey { "passkey" } else { "session" }
+}
+
+/// What must be typed; what cannot be typed as it looks is replaced by the name of the hold.
+pub(super) fn typed(hold: &HoldView) -> Option<&str> {
+    let typed = hold.typed.as_deref()?;
+    let plain = typed.chars().all(|c| matches!(c, ' '..='~')) && !typed.contains("  ") && typed.len() <= 80;
+    Some(if plain && typed.trim() == typed && !typed.is_empty() { typed } else { &hold.row.id })
+}
+
+fn settled(hold: &HoldView) -> Markup {
+    let said = match hold.row.state {
+        HoldState::Pending => "waits",
+        HoldState::Approved => "approved, about to run",
+        HoldState::Forwarding => "approved, running",
+        HoldState::Executed => "approved, and it ran",
+        HoldState::Failed => "approved, and it failed",
+        HoldState::Denied => "denied",
+        HoldState::Expired => "expired: denied",
+        HoldState::Abandoned => "the agent went away before anybody decided",
+        HoldState::Superseded => "changed meanwhile: not run",
+        HoldState::Unknown => "approved; whether it ran is not known",
+    };
+    let by =
+        hold.receipt.as_ref().and_then(|receipt| receipt.pointer("/approver/id")).and_then(Value::as_str);
+    let reason = hold.receipt.as_ref().and_then(|receipt| receipt.get("reason")).and_then(Value::as_str);
+    html! {
+        p.settled role="status" {
+            b { (said) } @if let Some(by) = by { " by " (line(by)) } @if let Some(reason) = reason { ": " (line(reason)) }
+        }
+    }
+}
+
+fn cautions(hold: &HoldView) -> Markup {
+    html! {
+        @if hold.definition.changed {
+            p.caution { b { "The server changed what it says of this tool." } " Compare the two below before you trust its name." }
+        }
+        @if let Some(asked) = hold.row.asked { @if asked.denied > 0 {
+            p.caution {
+                b { "Asked " (asked.asked) " times, denied " (asked.denied) " times" }
+                " in this session. Asking again is no new reason."
+            }
+        } }
+        @if hold.row.escalated > 0 { p.caution { b { "Escalated." } " Somebody looked at it and did not want to decide alone." } }
+    }
+}
+
+/// A message to somebody who may be in crisis, as they would receive it.
+fn message(hold: &HoldView) -> Markup {
+    let scope = &hold.scope;
+    html! {
+        section.crisis-message aria-label="The message" {
+            p.lead { "A person may be in crisis. Read this as the one who would receive it." }
+            dl.to {
+                div { dt { "To" } dd { @if scope.recipients.is_empty() { "nobody that is named" } @else { (line(&scope.recipients.join(", "))) } } }
+                div { dt { "By" } dd { (line(scope.channel.as_deref().unwrap_or(&hold.row.server))) } }
+            }
+            @if let Some(message) = &scope.message {
+                blockquote { (spoken(&message.text, &message.pointer, &hold.reasons)) }
+            }
+        }
+    }
+}
+
+fn scope(scope: &Scope) -> Markup {
+    html! {
+        dl.scope {
+            @if !scope.recipients.is_empty() {
+                div { dt { "To" } dd { @for to in &scope.recipients { span.party { (line(to)) } " " } } }
+            }
+            @if let Some(url) = &scope.url {
+                div { dt { "Address" } dd { (address(&url.text).unwrap_or_else(|| line(&url.text))) } }
+            }
+            @if let Some(path) = &scope.path { div { dt { "File" } dd { code { (line(&path.text)) } } } }
+            @if let Some(amount) = &scope.amount { div { dt { "Amount" } dd { b { (line(&amount.text)) } } } }
+        }
+    }
+}
+
+fn why(hold: &HoldView) -> Markup {
+    html! {
+        section aria-label="Why it waits" {
+            h2 { "Why it waits" }
+            p { (line(&hold.why)) " " span.dim { "rule " code { (line(&hold.rule)) } ", " (route(hold.route)) } }
+            p.scores {
+                span { "risk " (score(hold.row.risk_score)) } " "
+                span { "confidence " (score(hold.row.confidence)) } " "
+                span { (inbox::nature(&hold.row)) }
+            }
+            (reasons(&hold.reasons))
+        }
+    }
+}
+
+pub(super) fn reasons(reasons: &[Reason]) -> Markup {
+    html! {
+        @if !reasons.is_empty() {
+            table.reasons {
+                caption.unseen { "What rules said" }
+                thead { tr { th scope="col" { "points" } th scope="col" { "of" } th scope="col" { "because" } } }
+                tbody {
+                    @for reason in reasons {
+                        @let certainty = reason.factor == "certainty";
+                        tr {
+                            td.points { (if certainty { "−" } else { "+" }) (format!("{:.2}", reason.points)) }
+                            td { @if certainty { "confidence" } @else { (line(&reason.factor.replace('_', " "))) } }
+                            td {
+                                (line(&reason.text)) " " code.dim { (line(&reason.rule)) }
+                                @if let Some(pointer) = &reason.pointer { " " span.dim { "in " code { (line(pointer)) } } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn facts(hold: &HoldView) -> Markup {
+    let row = &hold.row;
+    html! {
+        section aria-label="Bounds" {
+            h2 { "Bounds" }
+            dl.facts {
+                div {
+                    dt { "Undo" }
+                    dd.warned[row.reversibility == Reversibility::No] { (undo(row.undo.as_ref(), row.reversibility)) }
+                }
+                div {
+                    dt { "Warrant" }
+                    dd {
+                        @match &hold.warrant {
+                            Some(warrant) => {
+                                (line(&warrant.grant))
+                                @if let Some(why) = &warrant.why { ": " (line(why)) }
+                            }
+                            None => "none shown: the policy alone decides",
+                        }
+                    }
+                }
+                div {
+                    dt { "Who may say" }
+                    dd {
+                        @if row.quorum.approvers.is_empty() { "anybody signed in" }
+                        @else { (line(&row.quorum.approvers.join(", "))) }
+                        ", by " (method(row.quorum.method)) " or better"
+                        @if row.quorum.need > 1 { "; " (row.quorum.need) " people" }
+                        @if !row.quorum.have.is_empty() { "; approved so far: " (line(&row.quorum.have.join(", "))) }
+                    }
+                }
+                div { dt { "If nobody decides" } dd { (line(hold.on_expiry)) } }
+            }
+        }
+    }
+}
+
+fn definition(definition: &DefinitionView) -> Markup {
+    let pretty = |value: &Value| format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default());
+    html! {
+        @match (definition.changed, &definition.first, &definition.now) {
+            (true, Some(first), Some(now)) => {
+                section aria-label="Change of the tool" {
+                    h2 { "What the server says of the tool: first, and now" }
+                    (change(&pretty(first), &pretty(now)))
+                }
+            }
+            (true, None, Some(now)) => {
+                section aria-label="Change of the tool" {
+                    h2 { "What the server says of the tool now " span.sign { "from the server: not vouched for" } }
+                    div.code { (block(&pretty(now))) }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What the agent did before. What it says about it is not here.
+fn strip(strip: &[Moment], now: i64) -> Markup {
+    html! {
+        @if !strip.is_empty() {
+            section.strip aria-label="Before this, in the same session" {
+                h2 { "Before this, in the same session " span.sign { "from the agent: not vouched for" } }
+                ol {
+                    @for moment in strip {
+                        li.flagged[moment.flagged] {
+                            span.strip-tool { (line(&moment.tool)) " on " (line(&moment.server)) } " "
+                            span { (route_named(&moment.route)) } " "
+                            span.dim { "risk " (format!("{:.2}", moment.risk_score)) ", " (since(moment.at_ms, now)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn evidence(hold: &HoldView) -> Markup {
+    let raw = serde_json::to_string_pretty(&hold.arguments).unwrap_or_default();
+    let receipt =
+        hold.receipt.as_ref().map(|receipt| serde_json::to_string_pretty(receipt).unwrap_or_default());
+    html! {
+        details.evidence {
+            summary { "Bytes and digests " code.dim { (short(&hold.row.call_digest)) } }
+            dl.facts {
+                div { dt { "call" } dd { code.digest { (hold.row.call_digest) } } }
+                div { dt { "arguments" } dd { code.digest { (hold.arguments_sha256) } } }
+                div { dt { "shown" } dd { code.digest { (hold.render_digest) } } }
+                @if let Some(digest) = &hold.definition.digest { div { dt { "tool" } dd { code.digest { (digest) } } } }
+                div { dt { "policy" } dd { code.digest { (hold.policy) } } }
+                div { dt { "rules" } dd { code.digest { (hold.rules) } } }
+                div { dt { "opened" } dd { (moment(hold.row.created_ms)) " UTC, for " (span(hold.row.expires_ms.saturating_sub(hold.row.created_ms))) } }
+            }
+            h3 { "Arguments as JSON " span.dim { "secrets taken out" } }
+            div.code { (block(&raw)) }
+            @if let Some(receipt) = receipt { h3 { "Receipt" } div.code { (block(&receipt)) } }
+            p { a href=(link("/log?digest=", &hold.row.call_digest)) { "In the audit record" } }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Who may decide, what is in force, and the switches for a bad day.
+
+use maud::{Markup, html};
+
+use super::say::{moment, since, span, until};
+use crate::operator::desk::{ApproverView, Frame, SettingsView, StandingView};
+use crate::operator::render::line;
+
+pub(super) fn page(frame: &Frame, settings: &SettingsView) -> Markup {
+    let now = frame.now_ms;
+    html! {
+        h1 { "Settings" }
+        @if settings.advisory {
+            p.caution {
+                b { "Approvals are advisory." }
+                " Agents of the same user on this machine can do what you can. Run Herma as a user of its own, or require passkeys."
+            }
+        }
+        section { h2 { "Stop" }
+            p { "Freezing denies every new call that would do more than read. What waits goes on waiting." }
+            div.buttons { button.deny data-act="freeze" data-scope="all" { "Freeze all" } }
+            form.freeze {
+                label { "or one" select name="scope" { option value="agent" { "agent" } option value="session" { "session" } option value="warrant" { "warrant" } } }
+                label { "named" input name="what" autocomplete="off" spellcheck="false"; }
+                button data-act="freeze-one" { "Freeze" }
+            }
+        }
+        (people(frame, settings))
+        @if !settings.standing.is_empty() {
+            section { h2 { "Rules made from holds" }
+                ul.plain { @for standing in &settings.standing { (rule(standing, now)) } }
+            }
+        }
+        @if !settings.latches.is_empty() {
+            section { h2 { "In crisis" }
+                ul.plain { @for latch in &settings.latches {
+                    li {
+                        code { (line(&latch.key)) } ", since " (since(latch.since_ms, now)) " by " (line(&latch.by)) ": " (line(&latch.reason)) " "
+                        (clear(&latch.key))
+                    }
+                } }
+            }
+        }
+        @if !settings.changed_tools.is_empty() {
+            section { h2 { "Tools that changed" }
+                p.dim { "Described otherwise than when first seen: every call says so until somebody accepts it." }
+                ul.plain { @for tool in &settings.changed_tools {
+                    li { (line(&tool.tool)) " on " (line(&tool.server)) " " code.dim { "herma tools accept " (line(&tool.server)) " " (line(&tool.tool)) } }
+                } }
+            }
+        }
+        (in_force(settings))
+    }
+}
+
+/// A named person says that it is over, and why.
+pub(super) fn clear(key: &str) -> Markup {
+    html! {
+        form.clear {
+            input name="reason" required maxlength="500" placeholder="How do you know?" aria-label="How do you know?";
+            button data-act="clear" data-key=(key) { "Nobody is in crisis any more" }
+        }
+    }
+}
+
+fn people(frame: &Frame, settings: &SettingsView) -> Markup {
+    html! {
+        section { h2 { "People" }
+            @if let Some(who) = &frame.who {
+                p {
+                    "You are " b { (line(&who.approver)) } " in this browser. It signs out by itself "
+                    (until(who.idle_ends_ms.min(who.ends_ms), frame.now_ms)) "."
+                }
+            }
+            div.buttons {
+                button.primary data-act="passkey" { "Add a passkey" }
+                button data-act="sign-out" { "Sign out" }
+            }
+            @for approver in &settings.approvers { (person(approver, frame.now_ms)) }
+            p.dim { "Another person or browser: " code { "herma pair" } " in a terminal. To remove one: " code { "herma approvers remove NAME" } }
+        }
+    }
+}
+
+fn person(approver: &ApproverView, now: i64) -> Markup {
+    html! {
+        div.person {
+            h3 { (line(&approver.name)) " " span.dim { "since " (moment(approver.added_ms)) } }
+            ul.plain { @for key in &approver.keys {
+                li {
+                    span.badge { (line(&key.kind)) } " " (line(&key.label)) " " code.dim { (line(&super::say::short(&key.id))) }
+                    @if let Some(used) = key.used_ms { span.dim { ", used " (since(used, now)) } }
+                }
+            } }
+        }
+    }
+}
+
+fn rule(standing: &StandingView, now: i64) -> Markup {
+    html! {
+        li {
+            b { (if standing.allows { "lets pass: " } else { "denies: " }) } (line(&standing.words)) " "
+            span.dim {
+                "by " (line(&standing.by)) ", " (since(standing.made_ms, now)) ", used " (standing.uses)
+                @if let Some(most) = standing.max_uses { " of " (most) }
+                @if let Some(expires) = standing.expires_ms { ", ends " (until(expires, now)) }
+            }
+            " " button data-act="withdraw" data-rule=(standing.id) { "Withdraw" }
+        }
+    }
+}
+
+fn in_force(settings: &SettingsView) -> Markup {
+    let seconds = |seconds: u64| span(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000));
+    html! {
+        section { h2 { "In force" }
+            dl.facts {
+                div { dt { "mode" } dd { (line(&settings.mode)) ", profile " (line(&settings.profile)) } }
+                div { dt { "file" } dd { @match &settings.file { Some(file) => code { (line(file)) }, None => "none: Herma's defaults" } } }
+                div { dt { "policy" } dd { code.digest { (line(&settings.policy)) } } }
+                div { dt { "rules" } dd { code.digest { (line(&settings.rules)) } } }
+                div { dt { "a hold waits" } dd { (seconds(settings.hold_expires_s)) ", then it is denied" } }
+                div { dt { "an approval lasts" } dd { (seconds(settings.ticket_s)) " for an agent that went away" } }
+                div { dt { "a browser stays" } dd { (seconds(settings.session_idle_s)) " idle, " (seconds(settings.session_end_s)) " at most" } }
+                div { dt { "this address" } dd { code { (line(&settings.url)) } @for host in &settings.hosts { ", " code { (line(host)) } } } }
+                div { dt { "version" } dd { (settings.version) } }
+            }
+        }
+    }
+}
