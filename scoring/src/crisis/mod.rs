@@ -5,12 +5,11 @@ mod model;
 mod watch;
 
 use crate::rules::pack::{Covers, Tier};
-use crate::rules::{Called, CalmRule, CrisisRule, CrisisRules, Owner, Rule, Rules, Signal};
+use crate::rules::{CalmRule, CrisisRule, CrisisRules, Owner, Rule, Rules, Signal};
 use crate::text;
 
 pub use crate::text::fold;
 pub use latch::{Cause, Clearance, Latch, LatchError};
-pub(crate) use model::WEIGHTS;
 pub use model::{grams, pieces};
 pub use watch::{Heard, Moment, Watch};
 
@@ -103,11 +102,9 @@ pub(crate) fn find<'r>(text: &str, rules: &'r Rules) -> Option<(&'r Rule, (usize
 /// Ids of every rule and every calming rule that speaks to the text, for the examples in the packs.
 pub(crate) fn ids(text: &str, rules: &Rules) -> Vec<String> {
     let folded = text::fold(text);
-    let called = rules.crisis.called(&folded);
-    let calms = called.iter().filter_map(|call| match call.owner {
-        Owner::Calm(calm) if rules.crisis.find(*call, &folded).next().is_some() => {
-            rules.crisis.calms.get(calm)
-        }
+    let calls = rules.crisis.called(&folded);
+    let calms = calls.called.iter().filter_map(|call| match call.owner {
+        Owner::Calm(calm) if calls.find(*call).next().is_some() => rules.crisis.calms.get(calm),
         _ => None,
     });
     let views = text::views(text, &folded, &rules.crisis.disguises);
@@ -240,27 +237,26 @@ fn strongest(hits: &[Hit<'_>]) -> Option<Strongest> {
 
 /// Rules in one reading, each where it first stands uncalmed.
 fn look<'r>(folded: &str, rules: &'r CrisisRules) -> Vec<Hit<'r>> {
-    let called = rules.called(folded);
+    let calls = rules.called(folded);
     let mut hits: Vec<Hit<'r>> = Vec::new();
-    for call in &called {
+    for call in &calls.called {
         let Owner::Rule(index) = call.owner else { break };
         let Some(rule) = rules.rules.get(index) else { continue };
         if hits.last().is_some_and(|hit| std::ptr::eq(hit.rule, &rule.rule)) {
             continue;
         }
         let calmed = |(start, end): (usize, usize)| {
-            called.iter().any(|call| match call.owner {
+            calls.called.iter().any(|call| match call.owner {
                 Owner::Calm(calm) => {
                     rule.calms.contains(&calm)
-                        && rules
-                            .calms
-                            .get(calm)
-                            .is_some_and(|calm| takes_back(calm, rule, *call, folded, (start, end), rules))
+                        && rules.calms.get(calm).is_some_and(|calm| {
+                            takes_back(calm, rule, calls.find(*call), folded, (start, end), rules)
+                        })
                 }
                 Owner::Rule(_) => false,
             })
         };
-        if let Some((start, end)) = rules.find(*call, folded).find(|span| !calmed(*span)) {
+        if let Some((start, end)) = calls.find(*call).find(|span| !calmed(*span)) {
             hits.push(Hit {
                 rule: &rule.rule,
                 tier: rule.spec.tier,
@@ -278,12 +274,11 @@ fn look<'r>(folded: &str, rules: &'r CrisisRules) -> Vec<Hit<'r>> {
 fn takes_back(
     calm: &CalmRule,
     rule: &CrisisRule,
-    called: Called,
+    mut found: impl Iterator<Item = (usize, usize)>,
     folded: &str,
     (start, end): (usize, usize),
     rules: &CrisisRules,
 ) -> bool {
-    let mut found = rules.find(called, folded);
     let is_person = |word: &str| calm.persons.contains(word) || rule.persons.contains(word);
     let overlaps = |(from, to): (usize, usize)| from < end && start < to;
     match calm.spec.covers {

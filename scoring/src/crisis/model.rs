@@ -11,7 +11,7 @@ const UNSPACED: u32 = 160;
 /// Keeps the few words of a short piece from weighing like many.
 const FLOOR: u32 = 4;
 /// The weights as shipped: what one step is worth and the bias, as `f32`, then one `i8` for every bucket.
-pub(crate) const WEIGHTS: &[u8] = include_bytes!("../../model/crisis.bin");
+const WEIGHTS: &[u8] = include_bytes!("../../model/crisis.bin");
 
 /// How surely the folded text holds a crisis, 0 to 1.
 pub(super) fn surety(folded: &str) -> f64 {

@@ -4,20 +4,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use regex_automata::nfa::thompson::backtrack::{self, BoundedBacktracker};
-use regex_automata::nfa::thompson::{self, NFA};
-use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input};
-
 use super::index::{Index, Layout, REACH};
 use super::pack::{Calm, Crisis, Fold, Pack};
+use super::search::Search;
 use super::ways::ways;
 use super::{Effects, Rule, RuleError, embedded};
 use crate::packed::Packed;
 use crate::text::{Disguises, Vocabulary, Words, lay};
-
-/// Bytes one pattern needs at most to keep track of a search.
-const TRACK: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct CrisisRule {
@@ -45,18 +38,11 @@ pub(crate) enum Owner {
 }
 
 /// One alternative of a pattern over folded text, once it was asked for.
-type Engine = OnceLock<Option<Box<BoundedBacktracker>>>;
+type Engine = OnceLock<Option<Box<Search>>>;
 
 /// What is searched is a few hundred bytes long, so neither a reverse automaton nor a cache would pay.
-fn engine(source: &str) -> Option<Box<BoundedBacktracker>> {
-    let config = thompson::Config::new().utf8(false).nfa_size_limit(Some(TRACK));
-    let syntax = syntax::Config::new().utf8(false);
-    let nfa = NFA::compiler().configure(config).syntax(syntax).build(source).ok()?;
-    let engine = BoundedBacktracker::builder()
-        .configure(backtrack::Config::new().visited_capacity(TRACK))
-        .build_from_nfa(nfa)
-        .ok()?;
-    (engine.max_haystack_len() > 4 * REACH).then(|| Box::new(engine))
+fn engine(source: &str) -> Option<Box<Search>> {
+    Search::of(source, 4 * REACH).map(Box::new)
 }
 
 /// The patterns of the shipped packs, or those of the operator's.
@@ -84,7 +70,7 @@ impl Part {
         self.owners.get(self.index.owner(pattern)?).copied().flatten()
     }
 
-    fn engine(&self, pattern: usize) -> Option<&BoundedBacktracker> {
+    fn engine(&self, pattern: usize) -> Option<&Search> {
         let engine = || engine(self.index.source(pattern));
         self.engines.get(pattern)?.get_or_init(engine).as_deref()
     }
@@ -180,20 +166,21 @@ impl CrisisRules {
     }
 
     /// The patterns whose words stand together in `folded`, by owner and place.
-    pub(crate) fn called(&self, folded: &str) -> Vec<Called> {
-        let mut calls: Vec<Called> = Vec::new();
+    pub(crate) fn called<'t>(&'t self, folded: &'t str) -> Calls<'t> {
+        let mut called: Vec<Called> = Vec::new();
+        let mut words = Vec::new();
         for part in &self.parts {
-            part.index.each(folded, |pattern, at| {
-                calls.extend(part.owner(pattern).map(|owner| Called {
+            words.push(part.index.each(folded, |pattern, at| {
+                called.extend(part.owner(pattern).map(|owner| Called {
                     owner,
                     pattern: part.first + pattern,
                     from: at.saturating_sub(2 * REACH),
                     to: (at + REACH).min(folded.len()),
                 }));
-            });
+            }));
         }
-        calls.sort_unstable();
-        calls.dedup_by(|next, call| {
+        called.sort_unstable();
+        called.dedup_by(|next, call| {
             let joins =
                 next.pattern == call.pattern && next.from <= call.to && next.to - call.from <= 3 * REACH;
             if joins {
@@ -201,21 +188,39 @@ impl CrisisRules {
             }
             joins
         });
-        calls
+        Calls { called, rules: self, folded, words }
     }
+}
 
+/// What is called for in one text.
+pub(crate) struct Calls<'t> {
+    pub(crate) called: Vec<Called>,
+    rules: &'t CrisisRules,
+    folded: &'t str,
+    /// For each part, where words of its sets stand.
+    words: Vec<Vec<(usize, usize)>>,
+}
+
+impl Calls<'_> {
     /// The matches of a pattern that was called.
-    pub(crate) fn find(&self, called: Called, folded: &str) -> impl Iterator<Item = (usize, usize)> {
-        let part = self.parts.iter().rev().find(|part| part.first <= called.pattern);
-        let engine = part.and_then(|part| part.engine(called.pattern - part.first));
-        let mut cache = engine.map(BoundedBacktracker::create_cache);
+    pub(crate) fn find(&self, called: Called) -> impl Iterator<Item = (usize, usize)> {
+        let parts = self.rules.parts.iter().zip(&self.words);
+        let part = parts.rev().find(|(part, _)| part.first <= called.pattern);
         let mut at = called.from;
         std::iter::from_fn(move || {
-            let (engine, cache) = engine.zip(cache.as_mut())?;
-            let input = Input::new(folded).range(at.min(called.to)..called.to).anchored(Anchored::No);
-            let mut slots = [None; 2];
-            engine.try_search_slots(cache, &input, &mut slots).ok()??;
-            let (start, end) = (slots[0]?.get(), slots[1]?.get());
+            let (part, words) = part?;
+            let pattern = called.pattern - part.first;
+            let engine = part.engine(pattern)?;
+            let found = match part.index.begins(pattern) {
+                Some(set) => {
+                    let first = words.partition_point(|(place, _)| *place < at);
+                    let near = words.iter().skip(first).take_while(|(place, _)| *place < called.to);
+                    let places = near.filter(|(_, begun)| *begun == set).map(|(place, _)| *place);
+                    engine.first(self.folded, places, called.to)
+                }
+                None => engine.first(self.folded, engine.places(self.folded, at, called.to), called.to),
+            };
+            let (start, end) = found?;
             at = end.max(at + 1);
             Some((start, end))
         })

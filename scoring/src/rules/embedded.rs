@@ -16,6 +16,9 @@ pub(super) const INDEX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/crisis
 /// The words they know, with every disguise.
 pub(super) const WORDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/crisis.words"));
 
+/// SHA-256 over all of them and the weights of the second opinion, in hex.
+pub(super) const DIGEST: &str = include_str!(concat!(env!("OUT_DIR"), "/shipped.digest"));
+
 macro_rules! packs {
     ($($name:literal),* $(,)?) => {
         /// Name, what is read at the start, and what people read: the same with its examples.

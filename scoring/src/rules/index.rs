@@ -10,12 +10,16 @@ use crate::packed::{Packed, array, item, list, number, numbers};
 /// Bytes between two words of one pattern, and around the last of them.
 pub(crate) const REACH: usize = 180;
 
+/// Numbers kept of one pattern.
+const PATTERN: usize = 4;
+
 /// Patterns and their words, on the way to an [`Index`].
 #[derive(Default)]
 pub(crate) struct Layout {
     owners: Vec<String>,
-    /// The owner of each pattern, and the sets of words that come before its last one, counted from one.
-    patterns: Vec<[usize; 3]>,
+    /// The owner of each pattern, the sets of words that come before its last one, and the set it begins with, all
+    /// sets counted from one.
+    patterns: Vec<[usize; PATTERN]>,
     sources: Vec<String>,
     sets: HashMap<Vec<String>, usize>,
     literals: BTreeMap<String, Vec<usize>>,
@@ -31,12 +35,13 @@ impl Layout {
     pub(crate) fn take(&mut self, owner: &str, ways: &[Way]) -> Result<(), String> {
         for way in ways {
             let mut sets: Vec<usize> = way.sets.iter().map(|words| self.set(words)).collect();
+            let begins = sets.first().filter(|_| way.begun).map_or(0, |set| set + 1);
             let last = sets.pop().ok_or_else(|| format!("{} names no words", way.re))?;
             let before = |index: usize| sets.get(index).map_or(0, |set| set + 1);
             if let Some(ending) = self.ending.get_mut(last) {
                 ending.push(self.patterns.len());
             }
-            self.patterns.push([self.owners.len(), before(0), before(1)]);
+            self.patterns.push([self.owners.len(), before(0), before(1), begins]);
             self.sources.push(way.re.clone());
         }
         self.owners.push(owner.to_owned());
@@ -93,11 +98,16 @@ impl Index {
     }
 
     pub(crate) fn patterns(&self) -> usize {
-        self.0.section(2).len() / 12
+        self.0.section(2).len() / (4 * PATTERN)
     }
 
     pub(crate) fn owner(&self, pattern: usize) -> Option<usize> {
-        number(self.0.section(2), pattern * 3)
+        number(self.0.section(2), pattern * PATTERN)
+    }
+
+    /// The set of words that a pattern begins with, when it is known.
+    pub(crate) fn begins(&self, pattern: usize) -> Option<usize> {
+        number(self.0.section(2), pattern * PATTERN + 3)?.checked_sub(1)
     }
 
     pub(crate) fn source(&self, pattern: usize) -> &str {
@@ -105,12 +115,14 @@ impl Index {
     }
 
     /// Calls `found` with every pattern whose words stand together in `folded`, and the place of the last of them.
-    pub(crate) fn each(&self, folded: &str, mut found: impl FnMut(usize, usize)) {
+    /// Gives every word seen: its place and its set, in order of place.
+    pub(crate) fn each(&self, folded: &str, mut found: impl FnMut(usize, usize)) -> Vec<(usize, usize)> {
         let (starts, ending) = (self.0.section(5), self.0.section(6));
         let patterns = self.0.section(2);
         let literals = Packed::at(self.0.section(7));
         // Where a word of each set was seen last, plus one.
         let mut seen = vec![0u32; (starts.len() / 4).saturating_sub(1)];
+        let mut words = Vec::new();
         Literals::of(&literals).each(folded.as_bytes(), |at, set| {
             let near = |seen: &[u32], place: usize| {
                 let Some(before) = number(patterns, place) else { return false };
@@ -118,13 +130,15 @@ impl Index {
                 before == 0 || last > 0 && last as usize + REACH > at
             };
             for pattern in numbers(item(starts, ending, set)) {
-                if near(&seen, pattern * 3 + 1) && near(&seen, pattern * 3 + 2) {
+                if near(&seen, pattern * PATTERN + 1) && near(&seen, pattern * PATTERN + 2) {
                     found(pattern, at);
                 }
             }
             if let Some(last) = seen.get_mut(set) {
                 *last = u32::try_from(at + 1).unwrap_or(u32::MAX);
             }
+            words.push((at, set));
         });
+        words
     }
 }

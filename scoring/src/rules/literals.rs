@@ -5,10 +5,10 @@ use crate::packed::{Packed, array, item, list, number, numbers};
 
 /// Bits of the filter: the first bytes hashed.
 const BITS: u32 = 16;
-/// Bits of the hash that find the first literal of that hash.
-const COARSE: u32 = 12;
 /// How many first bytes are hashed: three for literals of three, four for those of four to seven.
 const HASHED: [u64; 3] = [0xff_ffff, 0xffff_ffff, u64::MAX];
+/// What every literal begins with: whether any does is asked first.
+const OPENING: u64 = HASHED[0];
 /// Sections of one table.
 const SECTIONS: usize = 7;
 
@@ -19,6 +19,8 @@ struct Table<'p> {
     filter: &'p [u8],
     /// The first bits of a hash → the first literal of such a hash.
     places: &'p [u8],
+    /// How many bits of a hash are left out of its place.
+    fine: u32,
     /// The first eight bytes of each literal, zeros where it has fewer.
     heads: &'p [u8],
     texts: [&'p [u8]; 2],
@@ -29,6 +31,8 @@ struct Table<'p> {
 pub(crate) struct Literals<'p> {
     words: [Table<'p>; 3],
     inside: [Table<'p>; 3],
+    /// Whether any literal of the three tables opens with bytes of this hash.
+    opens: [&'p [u8]; 2],
 }
 
 /// Lays out `literals`, each with what is told when it is found. Those marked [`INSIDE`] are found inside words
@@ -36,10 +40,11 @@ pub(crate) struct Literals<'p> {
 pub(crate) fn lay(literals: impl IntoIterator<Item = (String, Vec<usize>)>) -> Vec<u8> {
     let (inside, words): (Vec<_>, Vec<_>) =
         literals.into_iter().partition(|(text, _)| text.starts_with(INSIDE));
-    let mut sections = Vec::new();
+    let (mut sections, mut opens) = (Vec::new(), Vec::new());
     for literals in [words, inside] {
         let bare = literals.into_iter().map(|(text, payload)| (text.replace(INSIDE, ""), payload));
         let mut tiers: [Vec<(String, Vec<usize>)>; 3] = Default::default();
+        let mut openings = Vec::new();
         let [short, middle, long] = &mut tiers;
         for literal in bare {
             match literal.0.len() {
@@ -50,10 +55,23 @@ pub(crate) fn lay(literals: impl IntoIterator<Item = (String, Vec<usize>)>) -> V
             }
         }
         for (tier, hashed) in tiers.into_iter().zip(HASHED) {
+            openings.extend(tier.iter().map(|(text, _)| hash(head(text.as_bytes()) & OPENING)));
             sections.extend(table(tier, hashed));
         }
+        opens.push(filter(openings));
     }
+    sections.extend(opens);
     Packed::lay(&sections)
+}
+
+fn filter(hashes: impl IntoIterator<Item = usize>) -> Vec<u8> {
+    let mut filter = vec![0u8; 1 << (BITS - 3)];
+    for hash in hashes {
+        if let Some(byte) = filter.get_mut(hash >> 3) {
+            *byte |= 1 << (hash & 7);
+        }
+    }
+    filter
 }
 
 fn table(literals: Vec<(String, Vec<usize>)>, hashed: u64) -> [Vec<u8>; SECTIONS] {
@@ -62,14 +80,11 @@ fn table(literals: Vec<(String, Vec<usize>)>, hashed: u64) -> [Vec<u8>; SECTIONS
         .map(|(text, payload)| (hash(head(text.as_bytes()) & hashed), text, payload))
         .collect();
     sorted.sort();
-    let mut filter = vec![0u8; 1 << (BITS - 3)];
-    for (hash, ..) in &sorted {
-        if let Some(byte) = filter.get_mut(hash >> 3) {
-            *byte |= 1 << (hash & 7);
-        }
-    }
-    let coarse = |hash: usize| hash >> (BITS - COARSE);
-    let places = (0..=1 << COARSE).map(|place| sorted.partition_point(|(hash, ..)| coarse(*hash) < place));
+    let filter = filter(sorted.iter().map(|(hash, ..)| *hash));
+    // As many places as literals, so that few share one.
+    let count = sorted.len().next_power_of_two().min(1 << BITS);
+    let coarse = |hash: usize| hash >> (BITS - count.trailing_zeros());
+    let places = (0..=count).map(|place| sorted.partition_point(|(hash, ..)| coarse(*hash) < place));
     let heads = sorted.iter().flat_map(|(_, text, _)| head(text.as_bytes()).to_le_bytes()).collect();
     let texts: Vec<&String> = sorted.iter().map(|(_, text, _)| text).collect();
     let payloads: Vec<Vec<u8>> =
@@ -88,6 +103,7 @@ impl<'p> Literals<'p> {
                     hashed,
                     filter: section(0),
                     places: section(1),
+                    fine: BITS - (section(1).len() / 4).saturating_sub(1).max(1).trailing_zeros(),
                     heads: section(2),
                     texts: [section(3), section(4)],
                     payloads: [section(5), section(6)],
@@ -96,7 +112,8 @@ impl<'p> Literals<'p> {
                 table
             })
         };
-        Self { words: tables(0), inside: tables(3) }
+        let opens = |index: usize| packed.section(2 * HASHED.len() * SECTIONS + index);
+        Self { words: tables(0), inside: tables(3), opens: [opens(0), opens(1)] }
     }
 
     /// Calls `found` with the place of every literal in `text` and what is told of it, in order of place.
@@ -106,10 +123,16 @@ impl<'p> Literals<'p> {
             let rest = text.get(at..).unwrap_or_default();
             let here = head(rest);
             let begins = !before.is_ascii_alphanumeric() || !first.is_ascii_alphanumeric();
-            for table in self.words.iter().filter(|_| begins).chain(&self.inside) {
-                let hash = hash(here & table.hashed);
-                if table.may_begin(hash) {
-                    table.at(hash, rest, here, &mut |told| found(at, told));
+            let opening = hash(here & OPENING);
+            for (tables, open) in [
+                (&self.words, begins && has(self.opens[0], opening)),
+                (&self.inside, has(self.opens[1], opening)),
+            ] {
+                for table in tables.iter().filter(|_| open) {
+                    let hash = hash(here & table.hashed);
+                    if has(table.filter, hash) {
+                        table.at(hash, rest, here, &mut |told| found(at, told));
+                    }
                 }
             }
             before = *first;
@@ -118,12 +141,8 @@ impl<'p> Literals<'p> {
 }
 
 impl Table<'_> {
-    fn may_begin(&self, hash: usize) -> bool {
-        self.filter.get(hash >> 3).is_some_and(|byte| byte >> (hash & 7) & 1 == 1)
-    }
-
     fn at(&self, hash: usize, rest: &[u8], here: u64, found: &mut impl FnMut(usize)) {
-        let place = hash >> (BITS - COARSE);
+        let place = hash >> self.fine;
         let Some((from, to)) = number(self.places, place).zip(number(self.places, place + 1)) else { return };
         for index in from..to {
             let head = self.heads.get(index * 8..).and_then(|head| head.first_chunk());
@@ -136,6 +155,10 @@ impl Table<'_> {
             }
         }
     }
+}
+
+fn has(filter: &[u8], hash: usize) -> bool {
+    filter.get(hash >> 3).is_some_and(|byte| byte >> (hash & 7) & 1 == 1)
 }
 
 /// The first eight bytes as a number, zeros where there are fewer.

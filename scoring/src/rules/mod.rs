@@ -18,10 +18,11 @@ pub(crate) mod pack;
 mod patterns;
 mod programs;
 mod reference;
+mod search;
 mod ways;
 
 use crate::text::fold_pattern;
-pub(crate) use crisis::{Called, CalmRule, CrisisRule, CrisisRules, Owner};
+pub(crate) use crisis::{CalmRule, CrisisRule, CrisisRules, Owner};
 use lexicon::Lexicon;
 pub(crate) use lexicon::{Fields, Spoken};
 use pack::Pack;
@@ -102,14 +103,13 @@ impl Tools {
         self.entries.iter().find(|entry| entry.rule.id == id).map(|entry| &entry.rule.effect)
     }
 
-    /// Once every rule is in: the automaton over their wildcards.
-    fn compile(&mut self) -> Result<(), RuleError> {
+    /// Once every rule is in: the literals of their wildcards.
+    fn index(&mut self) {
         let stems = self.entries.iter().map(|entry| {
             let globbed = entry.spec.tools.iter().filter(|tool| !glob::is_literal(tool));
             globbed.map(|tool| literal(tool)).filter(|literal| !literal.is_empty()).collect()
         });
-        self.stems = Stems::compile(stems, "tools")?;
-        Ok(())
+        self.stems = Stems::of(stems);
     }
 
     fn push(&mut self, entry: ToolRule) {
@@ -217,7 +217,7 @@ impl Rules {
         Ok(after)
     }
 
-    /// SHA-256 over every pack and the weights of the second opinion, in hex: which rules judged a call.
+    /// SHA-256 that names every pack and the weights of the second opinion, in hex: which rules judged a call.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -261,19 +261,17 @@ impl Rules {
     }
 }
 
-/// Over the operator's packs, whether they are trusted, and the shipped ones.
+/// Of the shipped packs alone their own, else over the operator's, whether they are trusted, and that.
 fn digest(packs: &[Source<'_>]) -> String {
+    if packs.is_empty() {
+        return embedded::DIGEST.to_owned();
+    }
     let mut digest = Sha256::new();
     for pack in packs {
         note(&mut digest, pack.name, pack.text);
         digest.update([u8::from(pack.trusted)]);
     }
-    for pack in embedded::PACKS {
-        note(&mut digest, pack.name, pack.compact);
-    }
-    digest.update(embedded::INDEX);
-    digest.update(embedded::WORDS);
-    digest.update(crate::crisis::WEIGHTS);
+    digest.update(embedded::DIGEST);
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -398,11 +396,9 @@ impl Draft {
         for (name, pack, operator) in &self.packs {
             rules.lay(name, pack, *operator, self.trusted.contains(name), &effects)?;
         }
-        rules.tools.compile()?;
-        rules.path_stems = Stems::compile(
-            rules.paths.iter().map(|path| path.globs.iter().map(|glob| literal(glob)).collect::<Vec<_>>()),
-            "paths.toml",
-        )?;
+        rules.tools.index();
+        let literals = |path: &PathRule| path.globs.iter().map(|glob| literal(glob)).collect();
+        rules.path_stems = Stems::of(rules.paths.iter().map(literals));
         rules.check_signals()?;
         Ok(rules)
     }

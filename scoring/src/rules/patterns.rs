@@ -1,54 +1,57 @@
 //! Patterns behind literals: one automaton says which regular expressions are worth asking.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::pack::{Pack, Scope};
 use super::{Effects, Rule, RuleError, Signal};
 
-/// Literals, ASCII case ignored, each calling for one or more rules.
+/// Literals, ASCII case ignored, each calling for one or more rules. Laid into one automaton when a text is first
+/// looked through: what nobody sends costs nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Stems {
-    automaton: Option<AhoCorasick>,
+    literals: Vec<String>,
     owners: Vec<Vec<usize>>,
+    automaton: OnceLock<Option<AhoCorasick>>,
 }
 
 impl Stems {
     /// `stems` lists, rule by rule, the literals that call for it.
-    pub(crate) fn compile(
-        stems: impl IntoIterator<Item = Vec<String>>,
-        pack: &str,
-    ) -> Result<Self, RuleError> {
-        let mut index: HashMap<String, Vec<usize>> = HashMap::new();
+    pub(crate) fn of(stems: impl IntoIterator<Item = Vec<String>>) -> Self {
+        let mut index: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (rule, literals) in stems.into_iter().enumerate() {
             for literal in literals {
                 index.entry(literal.to_ascii_lowercase()).or_default().push(rule);
             }
         }
-        let mut literals: Vec<(String, Vec<usize>)> = index.into_iter().collect();
-        literals.sort();
-        let automaton = AhoCorasickBuilder::new()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .build(literals.iter().map(|(literal, _)| literal))
-            .map_err(|error| RuleError { pack: pack.to_owned(), message: error.to_string() })?;
-        Ok(Self {
-            automaton: Some(automaton),
-            owners: literals.into_iter().map(|(_, owners)| owners).collect(),
-        })
+        let (literals, owners) = index.into_iter().unzip();
+        Self { literals, owners, automaton: OnceLock::new() }
+    }
+
+    /// Nothing only for more literals than any machine holds.
+    fn automaton(&self) -> Option<&AhoCorasick> {
+        let lay = || {
+            AhoCorasickBuilder::new()
+                .ascii_case_insensitive(true)
+                .match_kind(MatchKind::Standard)
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .build(&self.literals)
+                .ok()
+        };
+        self.automaton.get_or_init(lay).as_ref()
     }
 
     pub(crate) fn any(&self, text: &[u8]) -> bool {
-        self.automaton.as_ref().is_some_and(|automaton| automaton.is_match(text))
+        self.automaton().is_some_and(|automaton| automaton.is_match(text))
     }
 
     /// The rules called for, each once, in order.
     pub(crate) fn called(&self, text: &[u8]) -> Vec<usize> {
         let mut calls = Vec::new();
-        if let Some(automaton) = &self.automaton {
+        if let Some(automaton) = self.automaton() {
             // A literal repeated through a long text is news only the first time.
             let mut seen = vec![false; self.owners.len()];
             for found in automaton.find_overlapping_iter(text) {
@@ -171,8 +174,7 @@ pub(super) fn compile(
         }
     }
     for patterns in scopes.values_mut() {
-        patterns.stems =
-            Stems::compile(patterns.compiled.iter().map(|pattern| pattern.stems.clone()), "patterns")?;
+        patterns.stems = Stems::of(patterns.compiled.iter().map(|pattern| pattern.stems.clone()));
     }
     Ok(scopes)
 }

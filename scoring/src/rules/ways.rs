@@ -30,6 +30,8 @@ pub(crate) struct Way {
     pub(crate) re: String,
     /// A match holds one literal of each set, in this order.
     pub(crate) sets: Vec<Vec<String>>,
+    /// It begins with a literal of the first.
+    pub(crate) begun: bool,
 }
 
 /// The alternatives of `re` and `phrases`, folded as texts are. Phrases that begin with a Latin letter begin at
@@ -50,7 +52,7 @@ pub(crate) fn ways(re: &str, phrases: &[String], stems: &[String]) -> Result<Vec
         let parsed = ParserBuilder::new().unicode(false).utf8(false).build().parse(&pattern);
         let parsed = parsed.map_err(|error| format!("{pattern}: {error}"))?;
         for branch in branches(&parsed) {
-            let mut sets = sets(&branch);
+            let (mut sets, begun) = sets(&branch);
             if sets.is_empty() {
                 let declared =
                     stems.iter().map(|stem| fold_pattern(stem)).filter(|stem| stem.len() >= SHORTEST);
@@ -60,7 +62,7 @@ pub(crate) fn ways(re: &str, phrases: &[String], stems: &[String]) -> Result<Vec
                 }
                 sets.push(long);
             }
-            found.push(Way { re: branch.to_string(), sets });
+            found.push(Way { re: branch.to_string(), sets, begun });
         }
     }
     Ok(found)
@@ -87,35 +89,42 @@ fn branches(hir: &Hir) -> Vec<Hir> {
     }
 }
 
-fn sets(hir: &Hir) -> Vec<Vec<String>> {
+/// The literals of one run of a pattern.
+struct Set {
+    shortest: usize,
+    literals: Vec<String>,
+    /// A match begins with them.
+    begins: bool,
+}
+
+/// What a match holds, and whether it begins with the first of that.
+fn sets(hir: &Hir) -> (Vec<Vec<String>>, bool) {
     let parts = match hir.kind() {
         HirKind::Concat(parts) => parts.as_slice(),
         _ => std::slice::from_ref(hir),
     };
-    let mut found: Vec<(usize, Vec<String>)> = Vec::new();
+    let mut found: Vec<Set> = Vec::new();
     let mut start = 0;
     for run in parts.split(|part| matches!(part.kind(), HirKind::Repetition(_))) {
         let inside =
             !run.first().is_some_and(begins_word) && !ends_word(parts.get(..start).unwrap_or_default());
-        found.extend(literals(&Hir::concat(run.to_vec()), inside));
+        found.extend(literals(&Hir::concat(run.to_vec()), inside, start == 0));
         start += run.len() + 1;
     }
-    let common = |(_, literals): &(usize, Vec<String>)| {
-        literals.iter().any(|literal| COMMON.contains(&literal.trim_matches([' ', INSIDE])))
-    };
+    let common =
+        |set: &Set| set.literals.iter().any(|literal| COMMON.contains(&literal.trim_matches([' ', INSIDE])));
     if !found.iter().all(common) {
         found.retain(|set| !common(set));
     }
     while found.len() > SETS {
-        let worth = |(_, (shortest, literals)): &(usize, &(usize, Vec<String>))| {
-            (*shortest, std::cmp::Reverse(literals.len()))
-        };
+        let worth = |(_, set): &(usize, &Set)| (set.shortest, std::cmp::Reverse(set.literals.len()));
         match found.iter().enumerate().min_by_key(worth).map(|(index, _)| index) {
             Some(least) => found.remove(least),
             None => break,
         };
     }
-    found.into_iter().map(|(_, literals)| literals).collect()
+    let begun = found.first().is_some_and(|set| set.begins);
+    (found.into_iter().map(|set| set.literals).collect(), begun)
 }
 
 fn begins_word(part: &Hir) -> bool {
@@ -139,7 +148,7 @@ fn ends_word(parts: &[Hir]) -> bool {
 
 /// Beginnings or endings of everything `hir` matches, whichever say more. Those that may stand `inside` a word
 /// are marked so.
-fn literals(hir: &Hir, inside: bool) -> Option<(usize, Vec<String>)> {
+fn literals(hir: &Hir, inside: bool, first: bool) -> Option<Set> {
     let extracted = |kind: ExtractKind| {
         let sequence =
             Extractor::new().kind(kind.clone()).limit_class(CLASS).limit_total(LITERALS).extract(hir);
@@ -151,15 +160,16 @@ fn literals(hir: &Hir, inside: bool) -> Option<(usize, Vec<String>)> {
         // What begins with another of them says nothing more.
         literals.dedup_by(|next, literal| next.starts_with(literal.as_str()));
         let shortest = literals.iter().map(|literal| literal.trim().len()).min()?;
-        let inside = inside || matches!(kind, ExtractKind::Suffix);
+        let suffix = matches!(kind, ExtractKind::Suffix);
+        let inside = inside || suffix;
         for literal in literals.iter_mut().filter(|literal| inside && !literal.starts_with(' ')) {
             literal.insert(0, INSIDE);
         }
-        (shortest >= SHORTEST).then_some((shortest, literals))
+        (shortest >= SHORTEST).then_some(Set { shortest, literals, begins: first && !suffix })
     };
     let (prefix, suffix) = (extracted(ExtractKind::Prefix), extracted(ExtractKind::Suffix));
     // Of two that say as much the beginning wins: it is looked for at words only.
-    [suffix, prefix].into_iter().flatten().max_by_key(|(shortest, _)| *shortest)
+    [suffix, prefix].into_iter().flatten().max_by_key(|set| set.shortest)
 }
 
 /// The bytes without a letter cut in two at the open end.

@@ -207,19 +207,22 @@ impl Words {
     /// Whether the text holds any part of a word that matters.
     pub(super) fn has_heart(&self, text: &str) -> bool {
         let begins = self.0.section(8);
-        let hearts = || texts(self.0.section(6), self.0.section(7));
+        let hearts = || items(self.0.section(6), self.0.section(7));
         let begun = |bit: usize| begins.get(bit >> 3).is_some_and(|byte| byte >> (bit & 7) & 1 == 1);
         let bytes = text.as_bytes();
         (0..bytes.len()).any(|at| {
             let rest = bytes.get(at..).unwrap_or_default();
-            opening(rest).is_some_and(begun) && hearts().any(|heart| rest.starts_with(heart.as_bytes()))
+            opening(rest).is_some_and(begun) && hearts().any(|heart| rest.starts_with(heart))
         })
     }
 }
 
 fn texts<'p>(starts: &'p [u8], bytes: &'p [u8]) -> impl Iterator<Item = &'p str> {
-    let count = (starts.len() / 4).saturating_sub(1);
-    (0..count).filter_map(move |index| std::str::from_utf8(item(starts, bytes, index)).ok())
+    items(starts, bytes).filter_map(|text| std::str::from_utf8(text).ok())
+}
+
+fn items<'p>(starts: &'p [u8], bytes: &'p [u8]) -> impl Iterator<Item = &'p [u8]> {
+    (0..(starts.len() / 4).saturating_sub(1)).map(move |index| item(starts, bytes, index))
 }
 
 fn find<'p>(slots: &[u8], entries: &'p [u8], word: &str) -> Option<Word<'p>> {
