@@ -1,6 +1,7 @@
 //! A call with its origin: who asks, by which road, for what, with which exact bytes.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,8 +9,9 @@ use bytes::Bytes;
 use herma_scoring::{Definition, Kind};
 use herma_warrant::approval::SignedApproval;
 use herma_warrant::proof::Proof;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 /// The road a call comes in by.
@@ -203,6 +205,50 @@ impl Call {
         Ok(Digest::of(&serde_json_canonicalizer::to_vec(&named)?))
     }
 
+    /// The same call with other arguments: in its frame nothing else changes. `None` when the frame has no place for
+    /// them.
+    pub fn with_arguments(&self, arguments: Value, raw_arguments: Bytes) -> Option<Self> {
+        let place = self.place_of_arguments()?;
+        let (before, after) = (self.frame.get(..place.start)?, self.frame.get(place.end..)?);
+        let member = if place.is_empty() { b"\"arguments\":".as_slice() } else { b"" };
+        let comma = if place.is_empty() { b",".as_slice() } else { b"" };
+        let frame = [before, member, &raw_arguments, comma, after].concat().into();
+        Some(Self { arguments, raw_arguments, frame, ..self.clone() })
+    }
+
+    /// Where the arguments stand in the frame. An empty place is where a member of that name can be put in.
+    fn place_of_arguments(&self) -> Option<Range<usize>> {
+        #[derive(Deserialize)]
+        struct Outer<'a> {
+            #[serde(borrow)]
+            params: &'a RawValue,
+        }
+        #[derive(Deserialize)]
+        struct Params<'a> {
+            #[serde(borrow, default)]
+            arguments: Option<&'a RawValue>,
+        }
+        let within = |part: &[u8]| {
+            let start = (part.as_ptr() as usize).checked_sub(self.frame.as_ptr() as usize)?;
+            let end = start.checked_add(part.len())?;
+            (self.frame.get(start..end)? == part).then_some(start..end)
+        };
+        if !self.raw_arguments.is_empty()
+            && let Some(place) = within(&self.raw_arguments)
+        {
+            return Some(place);
+        }
+        let outer: Outer<'_> = serde_json::from_slice(&self.frame).ok()?;
+        let params: Params<'_> = serde_json::from_str(outer.params.get()).ok()?;
+        match params.arguments {
+            Some(arguments) => within(arguments.get().as_bytes()),
+            None => {
+                let inside = within(outer.params.get().as_bytes())?.start.checked_add(1)?;
+                Some(inside..inside)
+            }
+        }
+    }
+
     /// The view the pure scorer takes.
     pub fn pure(&self) -> herma_scoring::Call<'_> {
         herma_scoring::Call {
@@ -211,5 +257,47 @@ impl Call {
             tool: &self.tool,
             arguments: &self.arguments,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn call(frame: &'static str, arguments: &'static str) -> Call {
+        let frame = Bytes::from_static(frame.as_bytes());
+        let at = memchr::memmem::find(&frame, arguments.as_bytes()).unwrap();
+        let (server, id) = ("x".into(), CallIds::new(1).mint());
+        Call {
+            id,
+            origin: Origin { carrier: Carrier::Mcp, principal: "p".into(), session: "s".into(), server },
+            kind: Kind::Tool,
+            tool: "t".into(),
+            arguments: json!({}),
+            raw_arguments: frame.slice(at..at + arguments.len()),
+            frame,
+            definition: None,
+            shown: None,
+        }
+    }
+
+    #[test]
+    fn of_a_changed_call_only_the_arguments_are_other_bytes() {
+        let edited =
+            |call: &Call| call.with_arguments(json!({"a": 2}), Bytes::from_static(b"{\"a\":2}")).unwrap();
+        let usual = call(
+            r#"{ "id":1, "params":{"name":"t", "arguments" : {"a": 1.0} ,"_meta":{}}}"#,
+            r#"{"a": 1.0}"#,
+        );
+        let expected = r#"{ "id":1, "params":{"name":"t", "arguments" : {"a":2} ,"_meta":{}}}"#;
+        assert_eq!(edited(&usual).frame, expected);
+        // The frame was rewritten since the arguments were cut out of it.
+        let moved = Call { raw_arguments: Bytes::from_static(b"{\"a\": 1.0}"), ..usual.clone() };
+        assert_eq!(edited(&moved).frame, expected);
+        let without = call(r#"{"params":{ "name":"t"},"id":"x"}"#, "");
+        assert_eq!(edited(&without).frame, r#"{"params":{"arguments":{"a":2}, "name":"t"},"id":"x"}"#);
+        assert!(call(r#"{"params":[1],"id":"x"}"#, "").with_arguments(json!({}), Bytes::new()).is_none());
     }
 }

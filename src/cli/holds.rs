@@ -43,9 +43,24 @@ pub enum Holds {
         /// The model reads this
         #[arg(long, default_value = "a person decided against it")]
         reason: String,
+        /// This call, and this tool on the same target, are denied at once in this session from now on
+        #[arg(long)]
+        sticky: bool,
         #[arg(long)]
         digest: Option<String>,
     },
+    /// Let it run, once, with other arguments: in your $EDITOR, or from a file
+    Edit(super::edit::Args),
+    /// Let it run, and calls like it without asking for a while
+    Similar(super::similar::Args),
+    /// Leave it waiting and tell the next person
+    Escalate {
+        id: String,
+        #[arg(long, default_value = "somebody else should decide")]
+        reason: String,
+    },
+    /// The rules that were made from holds, and those denials that stick
+    Rules(super::similar::Rules),
     /// See and decide live, by keyboard; without a terminal one line to a change
     Watch(super::watch::Args),
 }
@@ -71,21 +86,44 @@ pub fn run(holds: Holds, data_dir: &Path) -> anyhow::Result<ExitCode> {
             }
         }
         Holds::Approve { id, digest } => {
-            let row = ask(&Ask::Decide { id, digest, decision: Decision::Approve })?;
-            writeln!(
-                out,
-                "{} approved: it runs once, as shown (digest {})",
-                text(&row, "id"),
-                short(text(&row, "digest"))
-            )?;
+            let row = ask(&Ask::Decide { id, digest, version: None, decision: Decision::Approve })?;
+            writeln!(out, "{}", approved(&row))?;
         }
-        Holds::Deny { id, reason, digest } => {
-            let row = ask(&Ask::Decide { id, digest, decision: Decision::Deny { reason, sticky: false } })?;
-            writeln!(out, "{} denied", text(&row, "id"))?;
+        Holds::Deny { id, reason, sticky, digest } => {
+            let decision = Decision::Deny { reason, sticky };
+            let row = ask(&Ask::Decide { id, digest, version: None, decision })?;
+            let lasting =
+                if sticky { ", and so is its like in this session (`herma holds rules`)" } else { "" };
+            writeln!(out, "{} denied{lasting}", text(&row, "id"))?;
         }
+        Holds::Edit(args) => return super::edit::run(&args, data_dir),
+        Holds::Similar(args) => return super::similar::run(&args, data_dir),
+        Holds::Escalate { id, reason } => {
+            let row = ask(&Ask::Decide {
+                id,
+                digest: None,
+                version: None,
+                decision: Decision::Escalate { reason },
+            })?;
+            writeln!(out, "{} goes on waiting: the next person is told", text(&row, "id"))?;
+        }
+        Holds::Rules(args) => return super::similar::rules(&args, data_dir),
         Holds::Watch(args) => return super::watch::run(&args, data_dir),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What an approval has made of a hold.
+pub fn approved(row: &Value) -> String {
+    let (id, digest) = (text(row, "id"), short(text(row, "digest")));
+    if text(row, "state") == "pending" {
+        let quorum = row.pointer("/needs/quorum").map(plain).unwrap_or_default();
+        return format!("{id}: {} of {quorum} approvals; it waits for the others", number(row, "approvals"));
+    }
+    match row.get("edited").and_then(Value::as_str) {
+        Some(_) => format!("{id} approved: it runs once, with the changed arguments"),
+        None => format!("{id} approved: it runs once, as shown (digest {digest})"),
+    }
 }
 
 fn list(rows: &Value, out: &mut impl Write) -> anyhow::Result<()> {
@@ -162,13 +200,49 @@ pub fn show(row: &Value, out: &mut impl Write) -> anyhow::Result<()> {
         time(number(row, "created_ms")),
         time(number(row, "expires_ms"))
     )?;
+    needs(row, out)?;
     if let Some(decision) = row.get("decision").filter(|decision| decision.is_object()) {
         writeln!(
             out,
-            "  decided    {} by {}",
+            "  last word  {} by {}",
             text(decision, "decision"),
             decision.pointer("/approver/id").map(plain).unwrap_or_default()
         )?;
+    }
+    Ok(())
+}
+
+/// What it takes to approve, where that is more than one person at this terminal.
+fn needs(row: &Value, out: &mut impl Write) -> anyhow::Result<()> {
+    let of = |pointer: &str| row.pointer(pointer).map(plain).filter(|said| said != "null");
+    if number(row, "escalated") > 0 {
+        writeln!(out, "  passed on  {} times", number(row, "escalated"))?;
+    }
+    if let Some(asked) = row.pointer("/shown/asked") {
+        writeln!(
+            out,
+            "  CAUTION    asked {} times in this session, denied {} times",
+            number(asked, "times"),
+            number(asked, "denied")
+        )?;
+    }
+    let quorum = of("/needs/quorum").unwrap_or_default();
+    if quorum != "1" {
+        writeln!(
+            out,
+            "  needs      {quorum} approvals by different people; {} so far",
+            number(row, "approvals")
+        )?;
+    }
+    if let Some(method) =
+        of("/needs/method").filter(|method| !matches!(method.as_str(), "in_band" | "terminal"))
+    {
+        writeln!(out, "  needs      at least a {method}")?;
+    }
+    for list in ["approvers", "second_person"] {
+        if let Some(named) = of(&format!("/needs/{list}")) {
+            writeln!(out, "  needs      one of {named}")?;
+        }
     }
     Ok(())
 }
@@ -180,11 +254,11 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn text<'a>(row: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(row: &'a Value, name: &str) -> &'a str {
     row.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn number(row: &Value, name: &str) -> i64 {
+pub(super) fn number(row: &Value, name: &str) -> i64 {
     row.get(name).and_then(Value::as_i64).unwrap_or_default()
 }
 

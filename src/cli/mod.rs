@@ -4,8 +4,10 @@ pub mod agent;
 pub mod audit;
 pub mod crisis;
 pub mod demo;
+pub mod edit;
 pub mod eval;
 pub mod explain;
+pub mod freeze;
 pub mod guard;
 pub mod holds;
 pub mod import;
@@ -15,6 +17,7 @@ pub mod pair;
 pub mod review;
 pub mod rules;
 pub mod serve;
+pub mod similar;
 pub mod status;
 pub mod tools;
 pub mod warrant;
@@ -51,6 +54,10 @@ pub enum Command {
     /// See and decide what waits for a person
     #[command(subcommand)]
     Holds(holds::Holds),
+    /// Stop everything that leaves or needs a person, until `herma thaw`; what waits goes on waiting
+    Freeze(freeze::Args),
+    /// Lift a freeze
+    Thaw(freeze::Args),
     /// See what ran and can still be looked at
     #[command(subcommand)]
     Review(review::Review),
@@ -104,6 +111,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Wrap(args) => wrap::run(args, &data_dir),
         Command::Serve(args) => serve::run(args, &data_dir),
         Command::Holds(holds) => holds::run(holds, &data_dir),
+        Command::Freeze(args) => freeze::freeze(args, &data_dir),
+        Command::Thaw(args) => freeze::thaw(args, &data_dir),
         Command::Review(review) => review::run(review, &data_dir),
         Command::Audit(audit) => audit::run(audit, &data_dir),
         Command::Crisis(crisis) => crisis::run(crisis, &data_dir),

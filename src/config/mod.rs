@@ -1,5 +1,6 @@
 //! The operator's file: as typed ([`typed`]) and as meant ([`Settings`]), checked before any socket opens.
 
+mod approvals;
 pub mod import;
 mod operator;
 pub mod packs;

@@ -12,8 +12,7 @@ use toml::Spanned;
 use super::packs::{self, Pack};
 use super::{Agent, ConfigError, Listen, Server, Settings, Upstream, typed};
 use crate::call::Digest;
-use crate::gate::Times;
-use crate::policy::{CrisisRule, Matcher, Policy, Rule, Thresholds};
+use crate::policy::{Matcher, Policy, Rule, Thresholds};
 
 const DEFAULT_AGENT: &str = "127.0.0.1:7420";
 const DEFAULT_FRAME: u64 = 16 << 20;
@@ -32,7 +31,7 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Settings, ConfigError> 
         operator: reader.operator(&file.operator)?,
         servers: reader.servers(&file.server)?,
         agents,
-        policy: reader.policy(file.policy.as_ref(), &file.rule, file.ledger.learn)?,
+        policy: reader.policy(&file)?,
         packs: reader.packs(&file.rule_packs, &file.trusted_packs)?,
         times: reader.times(&file.holds)?,
         warrants: reader.warrants(&file)?,
@@ -47,7 +46,7 @@ pub(super) fn draft(text: &str) -> Result<Policy, ConfigError> {
         let offset = error.span().map_or(0, |span| span.start);
         reader.wrong(offset, error.message())
     })?;
-    reader.policy(file.policy.as_ref(), &file.rule, file.ledger.learn)
+    reader.policy(&file)
 }
 
 pub(super) struct Reader<'a> {
@@ -222,12 +221,9 @@ impl Reader<'_> {
         Ok(agents)
     }
 
-    fn policy(
-        &self,
-        typed: Option<&Spanned<typed::Policy>>,
-        rules: &[Spanned<typed::Rule>],
-        learn: bool,
-    ) -> Result<Policy, ConfigError> {
+    fn policy(&self, file: &typed::File) -> Result<Policy, ConfigError> {
+        let typed::File { policy: typed, rule: rules, approval, crisis, ledger, .. } = file;
+        let (typed, learn) = (typed.as_ref(), ledger.learn);
         let policy = typed.map(|typed| typed.get_ref().clone()).unwrap_or_default();
         let offset = typed.map_or(0, |typed| typed.span().start);
         let standard = Thresholds::default();
@@ -260,8 +256,12 @@ impl Reader<'_> {
             resolved.push(rule);
         }
         let typed_rules: Vec<_> = rules.iter().map(Spanned::get_ref).collect();
+        let typed_approvals: Vec<_> = approval.iter().map(Spanned::get_ref).collect();
         Ok(Policy {
-            revision: Digest::of(format!("{policy:?}{typed_rules:?}{learn}").as_bytes()).short(),
+            revision: Digest::of(
+                format!("{policy:?}{typed_rules:?}{typed_approvals:?}{crisis:?}{learn}").as_bytes(),
+            )
+            .short(),
             mode: policy.mode,
             observe_also: policy.observe_also,
             profile: policy.profile,
@@ -270,8 +270,8 @@ impl Reader<'_> {
             rules: resolved,
             in_band: policy.in_band,
             learn,
-            approvals: Vec::new(),
-            crisis: CrisisRule::default(),
+            approvals: self.approvals(approval)?,
+            crisis: self.crisis(crisis),
         })
     }
 
@@ -321,19 +321,6 @@ impl Reader<'_> {
             all.extend(read.map_err(|error| self.at(place, format!("rule pack: {error}")))?);
         }
         Ok(all)
-    }
-
-    fn times(&self, typed: &typed::Holds) -> Result<Times, ConfigError> {
-        let standard = Times::default();
-        let read = |spanned: &Option<Spanned<String>>, standard| match spanned {
-            Some(spanned) => self.duration(spanned, spanned.get_ref()),
-            None => Ok(standard),
-        };
-        Ok(Times {
-            expire: read(&typed.expire, standard.expire)?,
-            ticket: read(&typed.ticket, standard.ticket)?,
-            ..standard
-        })
     }
 
     pub(super) fn duration<T>(&self, spanned: &Spanned<T>, text: &str) -> Result<Duration, ConfigError> {

@@ -7,7 +7,7 @@ use herma_scoring::{Kind, SideEffect};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Denial;
+use super::{Denial, approvals};
 use crate::policy::{Mode, Profile, Route, Watched};
 use crate::warrants::NoWarrant;
 
@@ -20,6 +20,8 @@ pub(super) struct File {
     pub(super) agent: Vec<Spanned<Agent>>,
     pub(super) policy: Option<Spanned<Policy>>,
     pub(super) rule: Vec<Spanned<Rule>>,
+    pub(super) approval: Vec<Spanned<approvals::Typed>>,
+    pub(super) crisis: approvals::Crisis,
     /// Files or directories with rule packs, relative to this file.
     pub(super) rule_packs: Vec<Spanned<PathBuf>>,
     /// Public keys whose signature lets a pack lower what the shipped ones hold.
@@ -199,6 +201,9 @@ impl From<Kinds> for Kind {
 pub(super) struct Holds {
     pub(super) expire: Option<Spanned<String>>,
     pub(super) ticket: Option<Spanned<String>>,
+    /// Calls of one session, and of one agent, that may wait at the same time.
+    pub(super) per_session: Option<Spanned<usize>>,
+    pub(super) per_agent: Option<Spanned<usize>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -48,6 +48,11 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
                 fields.insert("policy".into(), firewall.policy().revision.as_str().into());
                 fields.insert("mode".into(), json!(firewall.policy().mode));
                 fields.insert("rules".into(), firewall.rules().digest().into());
+                let frozen = firewall.frozen();
+                let said = frozen.iter().map(|row| format!("{} by {}: {}", row.what, row.by, row.reason));
+                let said = said.collect::<Vec<_>>().join("; ");
+                let said = if said.is_empty() { "nothing".to_owned() } else { said };
+                fields.insert("frozen".into(), said.into());
             }
             status
         }
@@ -57,11 +62,43 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
                 firewall.gate.list(HoldFilter { states, limit: Some(MOST), ..HoldFilter::default() }).await?;
             Value::Array(rows.iter().map(row).collect())
         }
-        Ask::Hold { id } => row(&firewall.gate.show(&id).await?),
-        Ask::Decide { id, digest, decision } => {
-            let seen = Seen { digest, version: None };
+        Ask::Hold { id } => {
+            let mut told = row(&firewall.gate.show(&id).await?);
+            if let Some(fields) = told.as_object_mut() {
+                let votes = firewall.gate.votes(&id).await?;
+                let votes = votes.iter().map(
+                    |vote| json!({ "approver": vote.approver, "subject": vote.subject, "at_ms": vote.at_ms }),
+                );
+                fields.insert("votes".into(), votes.collect());
+            }
+            told
+        }
+        Ask::Decide { id, digest, version, decision } => {
+            let seen = Seen { digest, version };
             row(&firewall.decide(&id, seen, decision, control.approver()).await?)
         }
+        Ask::Arguments { id } => firewall.gate.arguments(&id).await?.into(),
+        Ask::Similar { id, wish } => serde_json::to_value(firewall.similar(&id, &wish).await?)?,
+        Ask::ApproveSimilar { id, seen, wish } => {
+            let (hold, rule) = firewall.approve_similar(&id, seen, &wish, control.approver()).await?;
+            json!({ "hold": row(&hold), "rule": rule })
+        }
+        Ask::Standing => serde_json::to_value(firewall.standing())?,
+        Ask::Withdraw { rule } => {
+            firewall.withdraw_standing(&rule, &control.user).await?;
+            Value::Null
+        }
+        Ask::Freeze { what, reason } => {
+            firewall.freeze(&what, &control.user, &reason).await?;
+            Value::Null
+        }
+        Ask::Thaw { what, reason } => {
+            if !firewall.thaw(&what, &control.user, &reason).await? {
+                return Err(format!("`{what}` is not frozen").into());
+            }
+            Value::Null
+        }
+        Ask::Figures => serde_json::to_value(firewall.gate.figures(now()).await?)?,
         Ask::Reviews => serde_json::to_value(firewall.reviews.waiting().await?)?,
         Ask::Accept { review } => {
             firewall.reviews.accept(&review, &control.user, now()).await?;
@@ -161,6 +198,7 @@ fn row(hold: &HoldRow) -> Value {
         if let Some(decision) = &hold.decision {
             fields.insert("decision".into(), parsed(decision));
         }
+        fields.insert("needs".into(), parsed(&hold.needs));
         fields.remove("key");
     }
     value

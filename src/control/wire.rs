@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::config::Denial;
-use crate::gate::Decision;
+use crate::firewall::Similar;
+use crate::gate::{Decision, Frozen, Seen};
 
 /// Changes when the two sides would no longer understand each other.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const HEADER_LIMIT: usize = 4 << 20;
 const PAYLOAD_LIMIT: usize = 1 << 30;
 
@@ -56,9 +57,39 @@ pub enum Ask {
     Decide {
         id: String,
         digest: Option<String>,
+        #[serde(default)]
+        version: Option<u64>,
         #[serde(flatten)]
         decision: Decision,
     },
+    /// The raw arguments of a hold, for whoever is to change them.
+    Arguments {
+        id: String,
+    },
+    /// The rule that "approve similar" would make, and what it would have answered.
+    Similar {
+        id: String,
+        wish: Similar,
+    },
+    ApproveSimilar {
+        id: String,
+        seen: Seen,
+        wish: Similar,
+    },
+    /// The rules that people have made from holds.
+    Standing,
+    Withdraw {
+        rule: String,
+    },
+    Freeze {
+        what: Frozen,
+        reason: String,
+    },
+    Thaw {
+        what: Frozen,
+        reason: String,
+    },
+    Figures,
     /// Every change from now on, one message each.
     Watch,
     Reviews,
@@ -141,11 +172,12 @@ pub enum ToWrap {
         session: String,
     },
     /// Let it through. A payload replaces the frame; `keep` asks for the answer; `swallow` says that the client
-    /// must not see it.
+    /// must not see it; `told` must stand before the answer.
     Forward {
         seq: u64,
         keep: bool,
         swallow: bool,
+        told: Option<String>,
     },
     /// Later frames need not wait for this one.
     Held {

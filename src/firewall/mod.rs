@@ -12,6 +12,7 @@ mod schema;
 mod seen;
 pub mod session;
 mod trace;
+mod waiting;
 mod words;
 
 use std::fmt;
@@ -19,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::call::{Call, CallIds, Digest, Origin};
-use crate::gate::{Answer, Claim, Gate, GateError, Shown, Stay, Verdict};
+use crate::gate::{Answer, Claim, Gate, GateError, Stay, Verdict};
 use crate::ledger::{Entry, Ledger, LedgerError, Step, Waiting};
 use crate::policy::{Policy, Route, Ruling, Subject};
 use crate::review::Reviews;
@@ -35,6 +36,7 @@ pub use permit::Permit;
 pub use refusal::Refusal;
 use session::{Session, Sessions};
 pub(crate) use words::in_words;
+use waiting::{Edit, Passage};
 pub use words::{For, Loose, Past, Preview, Similar};
 
 /// Everything a call meets on its way.
@@ -131,20 +133,32 @@ impl Firewall {
             session.open_channel(&shown.stack, key);
         }
         let ruling = route(&policy, &call, &assessment, &checked.grant);
-        let judged = Judged { assessment, checked, ruling };
+        let mut judged = Judged { assessment, checked, ruling, standing: None };
+        let denied = self.heed_people(&call, &mut judged);
         let routed = self.record_routed(&call, &judged, &policy)?;
-        let claim = match judged.ruling.route {
+        if let Some(denied) = denied {
+            return Err(denied);
+        }
+        let passage = match judged.ruling.route {
             Route::Execute | Route::Review => None,
             Route::Block => {
                 let Ruling { rule, why, .. } = judged.ruling;
                 return Err(Refusal::Blocked { rule: rule.into_owned(), why: why.into_owned() });
             }
-            Route::Gate => match self.gate(&call, session, &judged, &policy, client).await? {
-                Passage::Approved(claim) => Some(claim),
-                Passage::Answered(answer) => return Ok(Admission::Answered(answer)),
-            },
+            Route::Gate => Some(self.gate(&call, session, &judged, &policy, client).await?),
         };
-        let permit = self.permit(call, judged, routed, claim).await?;
+        let permit = match passage {
+            None => self.permit(call, judged, routed, None).await?,
+            Some(Passage::Approved(claim)) => self.permit(call, judged, routed, Some(claim)).await?,
+            Some(Passage::Edited(claim, edit)) => {
+                let Edit { call, judged: now, told } = *edit;
+                // The proof that came with the call is used up; what it draws is what the changed call draws.
+                let checked = now.checked.with_keys_of(judged.checked);
+                let permit = self.permit(call, Judged { checked, ..now }, routed, Some(claim)).await?;
+                permit.telling(told)
+            }
+            Some(Passage::Answered(answer)) => return Ok(Admission::Answered(answer)),
+        };
         Ok(Admission::Permit(Box::new(permit)))
     }
 
@@ -167,70 +181,6 @@ impl Firewall {
         })
     }
 
-    async fn gate(
-        &self,
-        call: &Call,
-        session: &Arc<Session>,
-        judged: &Judged,
-        policy: &Policy,
-        client: &mut impl Waits,
-    ) -> Result<Passage, Refusal> {
-        let Judged { assessment, ruling, .. } = judged;
-        if assessment.crisis_sensitive && assessment.outbound {
-            let reason = format!("{} on {} ({})", call.tool, call.origin.server, call.id);
-            self.sessions.enter_crisis(session, &reason, now()).await.map_err(GateError::from)?;
-        }
-        let seen = Shown {
-            json: trace::shown(call, session, assessment, ruling, policy, &self.rules.load()),
-            class: assessment.class.name().to_owned(),
-            crisis: assessment.crisis_sensitive,
-            needs: policy.needs(&subject(call), assessment),
-            asked_as: None,
-        };
-        let mut stay = self.gate.enter(call, seen, now()).await?;
-        let hold = stay.hold_id().to_owned();
-        match client.wait(&mut stay).await {
-            Waited::Gone => Err(Refusal::Gone),
-            Waited::OutOfPatience => {
-                let expires_ms = stay.expires_ms();
-                stay.leave();
-                Err(Refusal::Pending { hold, expires_ms })
-            }
-            Waited::Decided(verdict) => match verdict? {
-                Verdict::Approved { claim, by } => {
-                    if !self.still_stands(call, judged, policy) {
-                        self.gate.supersede(claim, now()).await?;
-                        return Err(Refusal::Superseded { hold });
-                    }
-                    tracing::info!(hold, by, tool = call.tool, "approved call runs");
-                    Ok(Passage::Approved(claim))
-                }
-                Verdict::Answered(answer) => Ok(Passage::Answered(answer)),
-                Verdict::Denied { by, reason } => Err(Refusal::Denied { hold, by, reason }),
-                Verdict::Expired => Err(Refusal::Expired { hold }),
-                Verdict::Superseded => Err(Refusal::Superseded { hold }),
-                Verdict::Unknown => Err(Refusal::Fault {
-                    what: format!(
-                        "what became of the identical call under hold {hold} is not known: look before repeating it"
-                    ),
-                }),
-            },
-        }
-    }
-
-    /// What was approved is what runs: the tool's definition, the policy and the warrants must be those that the
-    /// person saw.
-    fn still_stands(&self, call: &Call, judged: &Judged, policy: &Policy) -> bool {
-        let Judged { assessment, checked, ruling } = judged;
-        let listed = self.definitions.get(&call.origin.server, &call.tool);
-        let same_tool =
-            listed.map(|listed| listed.digest) == call.definition.as_ref().map(|listed| listed.digest);
-        let current = self.policy.load();
-        let same_policy = current.revision == policy.revision
-            || route(&current, call, assessment, &checked.grant) == *ruling;
-        same_tool && same_policy && self.warrants.still_stands(checked, call, assessment, now())
-    }
-
     /// Step 6. Whatever does more than read is in the ledger, on disk, before it may leave.
     async fn permit(
         self: &Arc<Self>,
@@ -239,7 +189,13 @@ impl Firewall {
         routed: Waiting,
         claim: Option<Claim>,
     ) -> Result<Permit, Refusal> {
-        let Judged { assessment, checked, ruling } = judged;
+        let Judged { assessment, checked, ruling, standing } = judged;
+        if let Some(rule) = &standing
+            && !self.gate.use_standing(rule, now()).await?
+        {
+            let why = "it was used up or withdrawn at this moment; the same call again is a new question";
+            return Err(Refusal::Blocked { rule: format!("standing:{rule}"), why: why.into() });
+        }
         if let Err(unusable) = self.warrants.spend(checked, assessment.class, now()).await? {
             let why = unusable.to_string();
             self.record_refused(&call.origin, &call.tool, &why);
@@ -254,9 +210,13 @@ impl Firewall {
             }
             _ => None,
         };
-        if assessment.class > SideEffect::ReadOnly || claim.is_some() {
+        if assessment.class > SideEffect::ReadOnly || claim.is_some() || standing.is_some() {
             let entry = Entry::new(now(), Step::Forwarded)
                 .of(call.id.clone())
+                .with(
+                    "edited",
+                    claim.as_ref().and_then(Claim::edited).map(|bytes| Digest::of(bytes).to_string()),
+                )
                 .with("hold", claim.as_ref().map(Claim::hold_id))
                 .with("review", review.as_deref());
             if let Err(error) = self.ledger.record_durable(entry).await {
@@ -292,7 +252,7 @@ impl Firewall {
         let policy = self.policy.load();
         let checked = self.warrants.check(call, &assessment, now());
         let ruling = route(&policy, call, &assessment, &checked.grant);
-        let judged = Judged { assessment, checked, ruling };
+        let judged = Judged { assessment, checked, ruling, standing: None };
         if let Err(error) = self.record_routed(call, &judged, &policy) {
             tracing::error!(%error, "a request of the server could not be recorded");
         }
@@ -374,17 +334,14 @@ impl Firewall {
     }
 }
 
-enum Passage {
-    Approved(Claim),
-    Answered(Arc<Answer>),
-}
-
 /// What steps 2 to 4 say of a call.
 #[derive(Debug)]
 struct Judged {
     assessment: Assessment,
     checked: Checked,
     ruling: Ruling,
+    /// The rule of a person by which it runs unasked.
+    standing: Option<String>,
 }
 
 fn route(policy: &Policy, call: &Call, assessment: &Assessment, grant: &Grant) -> Ruling {

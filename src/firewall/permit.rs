@@ -22,13 +22,31 @@ pub struct Permit {
 impl Permit {
     pub(super) fn mint(firewall: Arc<Firewall>, call: Call, routed: Waiting, claim: Option<Claim>) -> Self {
         let frame = call.frame;
-        let open = Open { firewall, call: call.id, routed, claim, started: Instant::now() };
+        let open = Open { firewall, call: call.id, routed, claim, started: Instant::now(), told: None };
         Self { frame, settlement: Settlement { open: Some(open) } }
+    }
+
+    /// The agent must hear this with the answer.
+    pub(super) fn telling(mut self, told: String) -> Self {
+        if let Some(open) = &mut self.settlement.open {
+            open.told = Some(told);
+        }
+        self
+    }
+
+    /// The arguments that a person put in the place of the call's own, for a carrier that forwards no frame.
+    pub fn edited_arguments(&self) -> Option<&Bytes> {
+        self.settlement.open.as_ref()?.claim.as_ref()?.edited()
     }
 
     /// The bytes that leave, and the account that must be settled when the answer is in.
     pub fn spend(self) -> (Bytes, Settlement) {
         (self.frame, self.settlement)
+    }
+
+    /// What the agent must hear before the answer: that a person changed its call.
+    pub fn told(&self) -> Option<&str> {
+        self.settlement.told()
     }
 
     /// Whether others wait for the answer, so that it must be kept.
@@ -51,6 +69,7 @@ struct Open {
     routed: Waiting,
     claim: Option<Claim>,
     started: Instant,
+    told: Option<String>,
 }
 
 impl Settlement {
@@ -72,6 +91,11 @@ impl Settlement {
     pub fn was_held(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.claim.is_some())
     }
+
+    /// What the agent must hear before the answer: that a person changed its call.
+    pub fn told(&self) -> Option<&str> {
+        self.open.as_ref()?.told.as_deref()
+    }
 }
 
 impl Drop for Settlement {
@@ -85,7 +109,7 @@ impl Drop for Settlement {
 
 impl Open {
     fn close(self, took: Duration, outcome: Outcome) {
-        let Self { firewall, call, routed, claim, .. } = self;
+        let Self { firewall, call, routed, claim, told, .. } = self;
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let facts = |detail: &mut Detail| {
             detail.push("bytes", outcome.bytes());
@@ -106,7 +130,7 @@ impl Open {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             let delivered = outcome.delivered();
-            let answer = outcome.response().map(|(response, is_error)| Answer { response, is_error });
+            let answer = outcome.response().map(|(response, is_error)| Answer { response, is_error, told });
             if let Err(error) = firewall.gate.finish(claim, answer, delivered, now()).await {
                 tracing::error!(%error, "a hold could not be closed");
             }

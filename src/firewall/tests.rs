@@ -13,9 +13,13 @@ use super::outcome::Outcome;
 use super::*;
 use crate::call::{Carrier, Origin};
 use crate::gate::{Approver, Decision, GateError, Method, Seen, Times};
-use crate::policy::{Matcher, Rule};
-use crate::store::{HoldFilter, HoldState, Sqlite, Store};
+use crate::policy::{Matcher, Rule, Thresholds};
+use crate::store::{HoldFilter, HoldRow, HoldState, Sqlite, Store};
 use crate::warrants::Setup;
+
+mod approvals;
+mod edits;
+mod rules;
 
 struct House {
     firewall: Arc<Firewall>,
@@ -61,7 +65,7 @@ impl House {
             kind: Kind::Tool,
             tool: tool.into(),
             raw_arguments: arguments.to_string().into(),
-            frame: format!("frame of {tool}").into(),
+            frame: format!(r#"{{"id":1,"params":{{"name":"{tool}","arguments":{arguments}}}}}"#).into(),
             arguments,
             definition: self.firewall.definitions.get("box", tool),
             shown: None,
@@ -83,7 +87,7 @@ impl House {
         tokio::spawn(async move { firewall.admit(call, &session, &mut { PATIENT }).await })
     }
 
-    async fn hold(&self) -> crate::store::HoldRow {
+    async fn hold(&self) -> HoldRow {
         let mut news = self.firewall.gate.news();
         loop {
             let rows = self
@@ -97,9 +101,45 @@ impl House {
         }
     }
 
-    async fn decide(&self, id: &str, decision: Decision) -> Result<crate::store::HoldRow, GateError> {
+    async fn decide(&self, id: &str, decision: Decision) -> Result<HoldRow, GateError> {
         let approver = Approver::new("ann", Method::Terminal);
         self.firewall.decide(id, Seen::default(), decision, approver).await
+    }
+
+    /// A call that waits without anybody to hear of it, and its hold.
+    async fn asked(&self, call: Call) -> HoldRow {
+        let hurried = Client { patience: Duration::ZERO };
+        match self.admit(call, hurried).await {
+            Err(Refusal::Pending { hold, .. }) => self.firewall.gate.show(&hold).await.unwrap(),
+            other => panic!("not held: {other:?}"),
+        }
+    }
+
+    async fn say(
+        &self,
+        id: &str,
+        decision: Decision,
+        by: &str,
+        method: Method,
+    ) -> Result<HoldRow, GateError> {
+        self.firewall.decide(id, Seen::default(), decision, Approver::new(by, method)).await
+    }
+
+    /// From now on everything is asked about, by risk.
+    fn ask_about_everything(&self) {
+        let thresholds = Thresholds { execute_below: 0.0, gate_above: 0.0, ..Thresholds::default() };
+        self.replace(Policy { revision: "asks".into(), thresholds, ..Policy::default() });
+    }
+
+    fn replace(&self, policy: Policy) {
+        self.firewall.replace(Rules::shipped().unwrap(), policy);
+    }
+
+    async fn restart(self) -> Self {
+        let Self { firewall, dir } = self;
+        firewall.ledger.close().await.unwrap();
+        drop(firewall);
+        Self { firewall: open(dir.path(), Times::default()).await, dir }
     }
 
     fn replace_policy(&self, revision: &str, rules: Vec<Rule>) {
@@ -147,7 +187,7 @@ async fn a_harmless_call_runs_with_the_bytes_it_came_with() {
     let house = House::build().await;
     let call = house.call("read_file", json!({ "path": "README.md" }));
     let (frame, settlement) = permit(house.admit(call, PATIENT).await).spend();
-    assert_eq!(frame, "frame of read_file");
+    assert_eq!(frame, r#"{"id":1,"params":{"name":"read_file","arguments":{"path":"README.md"}}}"#);
     settlement.settle(answered("{}"));
 }
 

@@ -23,7 +23,7 @@ pub(super) fn routed(
     rules: &Rules,
     salt: &[u8],
 ) -> Entry {
-    let Judged { assessment, checked, ruling } = judged;
+    let Judged { assessment, checked, ruling, .. } = judged;
     let reasons: Vec<Value> =
         assessment.reasons.iter().map(|reason| json!([reason.rule, round(reason.points)])).collect();
     let learned = policy.learn && call.kind == Kind::Tool;

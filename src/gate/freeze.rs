@@ -79,6 +79,10 @@ impl Gate {
         freezes.iter().find(stops).cloned()
     }
 
+    pub fn nothing_is_frozen(&self) -> bool {
+        self.freezes.load().is_empty()
+    }
+
     pub fn frozen(&self) -> Vec<FreezeRow> {
         self.freezes.load().to_vec()
     }

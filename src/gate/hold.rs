@@ -38,6 +38,8 @@ pub struct Answer {
     /// The JSON-RPC response as it came, with the id of the call that ran.
     pub response: Bytes,
     pub is_error: bool,
+    /// What the agent must hear before it.
+    pub told: Option<String>,
 }
 
 #[derive(Debug)]

@@ -308,6 +308,7 @@ fn a_file_of_the_first_schema_is_brought_up_to_date() {
     assert_eq!(count("SELECT count(*) FROM definitions"), 1);
     assert_eq!(count("SELECT count(*) FROM reviews"), 0);
     assert_eq!(count("SELECT count(*) FROM warrant_budgets"), 0);
+    assert_eq!(count("SELECT count(*) FROM standing"), 0);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use herma_warrant::revocation::{ListError, RevocationList, Revocations, Revoked}
 use herma_warrant::spent::{ClockFloor, SpentMemory};
 use herma_warrant::value::Args;
 use herma_warrant::verify::{Chain, ChainCache, Trust};
-use herma_warrant::warrant::WarrantId;
+use herma_warrant::warrant::{Warrant, WarrantId};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
@@ -156,6 +156,13 @@ impl Checked {
 
     fn refused(why: impl ToString) -> Self {
         Self::silent(Grant::Refused { why: why.to_string() })
+    }
+
+    /// What a changed call draws, with the proofs that came with the call itself.
+    #[must_use]
+    pub fn with_keys_of(mut self, first: Self) -> Self {
+        self.uses.keys = first.uses.keys;
+        self
     }
 
     fn take(&mut self, decision: Decision) {
@@ -326,6 +333,12 @@ impl Warrants {
                 !matches!(decision.outcome, Outcome::Refused(_))
             })
         })
+    }
+
+    /// The ids, in hex, of every link of the warrants that spoke.
+    pub fn ids(&self, checked: &Checked) -> Vec<String> {
+        let links = checked.chains.iter().filter_map(|spoken| Warrant::decode_stack(&spoken.stack).ok());
+        links.flatten().map(|link| link.payload.id.to_hex()).collect()
     }
 
     /// Part of step 6: uses up what the call takes, on the disk when it does more than read.

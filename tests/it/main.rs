@@ -15,6 +15,7 @@ mod attacks;
 mod browser;
 mod clients;
 mod conformance;
+mod decisions;
 mod faults;
 mod frames;
 mod held;

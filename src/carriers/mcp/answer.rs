@@ -87,6 +87,58 @@ pub fn readdressed(response: &[u8], id: &[u8]) -> Option<Bytes> {
     Some([before, id, after].concat().into())
 }
 
+/// `response` with something the agent must read first: a text before the content of a result, or before the message
+/// of an error. An answer that is neither yet stays as it is.
+pub fn telling(response: &[u8], told: &str) -> Bytes {
+    #[derive(serde::Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow, default)]
+        result: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        error: Option<Failed<'a>>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Failed<'a> {
+        #[serde(borrow)]
+        message: &'a RawValue,
+    }
+    #[derive(serde::Deserialize)]
+    struct Told<'a> {
+        #[serde(borrow, default)]
+        content: Option<&'a RawValue>,
+        #[serde(default, rename = "resultType")]
+        kind: Option<String>,
+    }
+    let unchanged = || Bytes::copy_from_slice(response);
+    let Ok(body) = serde_json::from_slice::<Body<'_>>(response) else { return unchanged() };
+    let around = |part: &RawValue, now: String| -> Bytes {
+        let (before, after) = super::members::around(response, part.get().as_bytes());
+        [before, now.as_bytes(), after].concat().into()
+    };
+    if let Some(Failed { message }) = body.error {
+        let said = serde_json::from_str::<String>(message.get()).unwrap_or_default();
+        return around(message, Value::from(format!("{told}\n{said}")).to_string());
+    }
+    let Some(result) = body.result else { return unchanged() };
+    let Ok(read) = serde_json::from_str::<Told<'_>>(result.get()) else { return unchanged() };
+    if read.kind.is_some_and(|kind| kind != "complete") {
+        return unchanged();
+    }
+    let block = json!({ "type": "text", "text": told });
+    match read.content {
+        Some(content) => {
+            let Some(rest) = content.get().strip_prefix('[') else { return unchanged() };
+            let comma = if rest.trim_start().starts_with(']') { "" } else { "," };
+            around(content, format!("[{block}{comma}{rest}"))
+        }
+        None => {
+            let Some(rest) = result.get().strip_prefix('{') else { return unchanged() };
+            let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+            around(result, format!("{{\"content\":[{block}]{comma}{rest}"))
+        }
+    }
+}
+
 /// Whether a JSON-RPC response tells of a failure.
 pub fn is_error(response: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
@@ -120,6 +172,36 @@ mod tests {
         let response = br#"{"jsonrpc":"2.0","id": "a" ,"result":{"id":"a"}}"#;
         let other = readdressed(response, b"17").unwrap();
         assert_eq!(&other[..], br#"{"jsonrpc":"2.0","id": 17 ,"result":{"id":"a"}}"#);
+    }
+
+    #[test]
+    fn what_an_agent_must_know_stands_before_the_answer_and_the_rest_stays_as_it_is() {
+        let told =
+            |response: &str| String::from_utf8(telling(response.as_bytes(), "a \"b\"").to_vec()).unwrap();
+        let block = r#"{"text":"a \"b\"","type":"text"}"#;
+        assert_eq!(
+            told(
+                r#"{"id":1,"result":{"x" : 1.0,"content": [ {"type":"text","text":"ran"}],"isError":false}}"#
+            ),
+            format!(
+                r#"{{"id":1,"result":{{"x" : 1.0,"content": [{block}, {{"type":"text","text":"ran"}}],"isError":false}}}}"#
+            )
+        );
+        assert_eq!(
+            told(r#"{"id":1,"result":{"content":[]}}"#),
+            format!(r#"{{"id":1,"result":{{"content":[{block}]}}}}"#)
+        );
+        assert_eq!(
+            told(r#"{"id":1,"result":{}}"#),
+            format!(r#"{{"id":1,"result":{{"content":[{block}]}}}}"#)
+        );
+        assert_eq!(
+            told(r#"{"id":1,"error":{"code":-1,"message":"no"}}"#),
+            r#"{"id":1,"error":{"code":-1,"message":"a \"b\"\nno"}}"#
+        );
+        for other in [r#"{"id":1,"result":{"resultType":"input_required"}}"#, r#"{"id":1}"#, "no JSON"] {
+            assert_eq!(told(other), other);
+        }
     }
 
     #[test]

@@ -143,7 +143,11 @@ impl Door {
                 };
             }
             Ok(Admission::Answered(earlier)) => {
-                answer::readdressed(&earlier.response, id).unwrap_or_else(|| {
+                let told = |answer: Bytes| match &earlier.told {
+                    Some(told) => answer::telling(&answer, told),
+                    None => answer,
+                };
+                answer::readdressed(&earlier.response, id).map(told).unwrap_or_else(|| {
                     answer::error(
                         id,
                         answer::code::INTERNAL,

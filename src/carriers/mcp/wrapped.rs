@@ -139,11 +139,11 @@ impl Wrapped {
                 let ours = self.door.tasks.answer(&self.session, &method, &frame, id);
                 return match ours {
                     Some(answer) => self.tell(&ToWrap::Reply { seq }, &answer),
-                    None => self.tell(&ToWrap::Forward { seq, keep: false, swallow: false }, b""),
+                    None => self.tell(&ToWrap::Forward { seq, keep: false, swallow: false, told: None }, b""),
                 };
             }
             Ok(Frame::Answer { .. } | Frame::Batch) => {
-                return self.tell(&ToWrap::Forward { seq, keep: false, swallow: false }, b"");
+                return self.tell(&ToWrap::Forward { seq, keep: false, swallow: false, told: None }, b"");
             }
         };
         let mut life = Box::pin(Arc::clone(self).live(seq, side, twice, call));
@@ -178,10 +178,14 @@ impl Wrapped {
         let (bytes, settlement) = permit.spend();
         if side == Side::Server {
             settlement.settle(Outcome::Passed);
-            return self.tell(&ToWrap::Forward { seq, keep: false, swallow: false }, b"");
+            return self.tell(&ToWrap::Forward { seq, keep: false, swallow: false, told: None }, b"");
         }
-        let message =
-            ToWrap::Forward { seq, keep: settlement.was_held() || task.is_some(), swallow: task.is_some() };
+        let message = ToWrap::Forward {
+            seq,
+            keep: settlement.was_held() || task.is_some(),
+            swallow: task.is_some(),
+            told: settlement.told().map(str::to_owned),
+        };
         let replaced = if bytes == frame { Bytes::new() } else { bytes };
         self.running.lock().insert(seq, Running { settlement, task });
         self.tell(&message, &replaced);
@@ -191,7 +195,11 @@ impl Wrapped {
         let running = self.running.lock().remove(&seq);
         let Some(Running { settlement, task }) = running else { return };
         if let Some(task) = task {
-            self.door.tasks.finish(&task, response);
+            let response = match settlement.told() {
+                Some(told) => answer::telling(response, told),
+                None => Bytes::copy_from_slice(response),
+            };
+            self.door.tasks.finish(&task, &response);
         }
         settlement.settle_after(took, outcome);
     }

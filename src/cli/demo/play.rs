@@ -288,6 +288,7 @@ impl<'a> Play<'a> {
         let ask = Ask::Decide {
             id: text(row, "id").to_owned(),
             digest: Some(text(row, "digest").to_owned()),
+            version: None,
             decision,
         };
         self.client()?.ask(&ask)?;

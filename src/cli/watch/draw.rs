@@ -280,9 +280,10 @@ fn question(inbox: &Inbox, width: usize, now: i64) -> Vec<String> {
                 format!("> {text}_"),
             ]
         }
-        Dialog::Denying { id, text } => {
+        Dialog::Denying { id, text, sticky } => {
+            let what = if *sticky { format!("{id} and its like in this session") } else { id.clone() };
             let mut lines = vec![format!(
-                "Deny {id}. The agent reads why: a number, or your words and Enter. Esc: not now."
+                "Deny {what}. The agent reads why: a number, or your words and Enter. Esc: not now."
             )];
             for (number, reason) in (1..).zip(inbox.reasons(id)) {
                 lines.push(format!("  {number}  {reason}"));
@@ -294,7 +295,7 @@ fn question(inbox: &Inbox, width: usize, now: i64) -> Vec<String> {
     text.iter().flat_map(|line| wrapped(line, width, 0, 2)).collect()
 }
 
-const HELP: [&str; 17] = [
+const HELP: [&str; 20] = [
     "j k ↓ ↑      move; in the detail: scroll",
     "Enter Tab    to the detail; Esc Tab: back",
     "PgDn PgUp    scroll the detail; g G: its ends",
@@ -306,6 +307,9 @@ const HELP: [&str; 17] = [
     "d            deny: 1-5 or your own words, Enter;",
     "             the agent reads them (begin with a",
     "             space if they begin with a digit)",
+    "D            deny it and its like in this session:",
+    "             the same tool on the same target",
+    "e            leave it waiting, tell the next person",
     "n            sort the new ones into their groups",
     "q Ctrl-C     quit; what waits goes on waiting",
     "",

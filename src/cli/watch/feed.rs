@@ -67,7 +67,8 @@ fn read(row: Value) -> Event {
 /// Says a decision on a thread of its own, so that the screen never waits for the daemon.
 pub(super) fn decide(data_dir: PathBuf, id: String, digest: String, decision: Decision, to: Sender<Event>) {
     thread::spawn(move || {
-        let ask = Ask::Decide { id: id.clone(), digest: Some(digest), decision: decision.clone() };
+        let ask =
+            Ask::Decide { id: id.clone(), digest: Some(digest), version: None, decision: decision.clone() };
         let outcome = Client::connect(&data_dir)
             .and_then(|mut client| client.ask(&ask))
             .map(drop)

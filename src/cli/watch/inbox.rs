@@ -69,6 +69,8 @@ pub(super) enum Dialog {
     Denying {
         id: String,
         text: String,
+        /// Its like is denied at once from now on.
+        sticky: bool,
     },
 }
 
@@ -324,7 +326,7 @@ impl Inbox {
             }
             Dialog::Armed { id, since } => self.confirm(key.code, id, since, now),
             Dialog::Typing { id, text } => self.type_code(key.code, id, text),
-            Dialog::Denying { id, text } => self.type_reason(key.code, id, text),
+            Dialog::Denying { id, text, sticky } => self.type_reason(key.code, id, text, sticky),
         }
     }
 
@@ -349,9 +351,15 @@ impl Inbox {
             }
             KeyCode::Char('n') => self.take_in(),
             KeyCode::Char('a') => self.arm(now),
-            KeyCode::Char('d') => {
+            KeyCode::Char(d @ ('d' | 'D')) => {
                 if let Some(id) = self.decidable() {
-                    self.dialog = Dialog::Denying { id, text: String::new() };
+                    self.dialog = Dialog::Denying { id, text: String::new(), sticky: d == 'D' };
+                }
+            }
+            KeyCode::Char('e') => {
+                if let Some(id) = self.decidable() {
+                    return self
+                        .decide(&id, Decision::Escalate { reason: "somebody else should decide".into() });
                 }
             }
             _ => {}
@@ -410,25 +418,25 @@ impl Inbox {
         None
     }
 
-    fn type_reason(&mut self, key: KeyCode, id: String, mut text: String) -> Option<Act> {
+    fn type_reason(&mut self, key: KeyCode, id: String, mut text: String, sticky: bool) -> Option<Act> {
         let reasons = self.reasons(&id);
         match key {
             KeyCode::Esc => self.dialog = Dialog::None,
             KeyCode::Char(digit @ '1'..='5') if text.is_empty() => {
                 let at = digit.to_digit(10).map_or(0, |digit| digit.saturating_sub(1) as usize);
                 let reason = (*reasons.get(at)?).to_owned();
-                return self.decide(&id, Decision::deny(reason));
+                return self.decide(&id, Decision::Deny { reason, sticky });
             }
             KeyCode::Enter if !text.trim().is_empty() => {
                 let reason = text.trim().to_owned();
-                return self.decide(&id, Decision::deny(reason));
+                return self.decide(&id, Decision::Deny { reason, sticky });
             }
             KeyCode::PageDown | KeyCode::PageUp | KeyCode::Down | KeyCode::Up => {
                 self.read_on(key);
             }
             _ => {
                 edit(&mut text, key);
-                self.dialog = Dialog::Denying { id, text };
+                self.dialog = Dialog::Denying { id, text, sticky };
             }
         }
         None
@@ -480,7 +488,10 @@ fn told(id: &str, decision: &Decision, outcome: &Result<(), String>) -> String {
     match (outcome, decision) {
         (Ok(()), Decision::Approve) => format!("{id} approved: it runs once, as shown"),
         (Ok(()), Decision::Edit { .. }) => format!("{id} approved with other arguments: it runs once"),
-        (Ok(()), Decision::Deny { reason, .. }) => format!("{id} denied: {}", visible(reason)),
+        (Ok(()), Decision::Deny { reason, sticky: false }) => format!("{id} denied: {}", visible(reason)),
+        (Ok(()), Decision::Deny { reason, sticky: true }) => {
+            format!("{id} denied, and its like in this session: {}", visible(reason))
+        }
         (Ok(()), Decision::Escalate { .. }) => format!("{id} goes on waiting: the next person is told"),
         (Err(why), _) => format!("{id} was not decided: {}", visible(why)),
     }

@@ -71,11 +71,19 @@ impl Agents {
         let id = call.id.clone();
         let end = self.door.take(&session, call, &mut under_way, route.manners, &mut line).await;
         match end {
+            End::Forward(permit) if permit.told().is_some() => {
+                self.retell(route, *permit, asked.head, session, id, under_way, line).await
+            }
             End::Forward(permit) => {
                 self.forward(route, *permit, asked.head, session, id, under_way, line).await
             }
             End::ForTask(permit, task) => {
+                let told = permit.told().map(str::to_owned);
                 let response = self.fetch(route, *permit, asked.head, session, &id, under_way).await;
+                let response = match told {
+                    Some(told) => answer::telling(&response, &told),
+                    None => response,
+                };
                 self.door.tasks.finish(&task, &response);
                 empty(StatusCode::OK)
             }
@@ -138,6 +146,43 @@ impl Agents {
                 empty(StatusCode::OK)
             }
         }
+    }
+
+    /// A person changed the call: its client hears of that before the answer.
+    async fn retell(
+        &self,
+        route: &Route,
+        permit: Permit,
+        mut head: Head,
+        session: Arc<Session>,
+        id: Bytes,
+        under_way: Option<UnderWay>,
+        mut line: HttpLine,
+    ) -> Response<Reply> {
+        let told = permit.told().unwrap_or_default().to_owned();
+        head.headers.remove(hyper::header::ACCEPT_ENCODING);
+        line.start();
+        let Some(events) = line.events.take() else {
+            let answer = self.fetch(route, permit, head, session, &id, under_way).await;
+            return json(StatusCode::OK, answer::telling(&answer, &told));
+        };
+        let (raw, mut chunks) = mpsc::channel(BACKLOG);
+        let behind = HttpLine { head: None, events: Some(raw), accepts_events: true };
+        let pass = async {
+            let mut stream = sse::Events::new(usize::MAX);
+            while let Some(chunk) = chunks.recv().await {
+                stream.feed(&chunk);
+                while let Ok(Some(event)) = stream.cut() {
+                    let answer = event.data().filter(|data| answers(data, &id));
+                    let said = answer.map_or(event.raw, |data| sse::event(&answer::telling(&data, &told)));
+                    if events.send(said).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+        tokio::join!(self.forward(route, permit, head, session, id.clone(), under_way, behind), pass);
+        empty(StatusCode::OK)
     }
 
     /// Writes the upstream's answer into a stream that is already open.
@@ -225,6 +270,10 @@ impl Agents {
         };
         tokio::join!(self.forward(route, permit, head, session, id.clone(), under_way, line), collect).1
     }
+}
+
+fn answers(frame: &[u8], to: &[u8]) -> bool {
+    matches!(Frame::read(frame), Ok(Frame::Answer { id: Some(id), .. }) if id.get().as_bytes() == to)
 }
 
 /// The road back over HTTP: nothing is sent until the call is held.

@@ -67,6 +67,7 @@ struct Call {
     seq: u64,
     keep: bool,
     swallow: bool,
+    told: Option<String>,
     since: Instant,
 }
 
@@ -137,7 +138,11 @@ impl Pump {
                 None => self.tell_client(&line),
                 Some(call) if call.keep => {
                     self.settle(&call, &frame);
-                    call.swallow || self.tell_client(&line)
+                    match &call.told {
+                        _ if call.swallow => true,
+                        Some(told) => self.tell_client_frame(&answer::telling(&frame, told)),
+                        None => self.tell_client(&line),
+                    }
                 }
                 // Nobody waits for the account of an ordinary call, but its client waits for the answer.
                 Some(call) => {
@@ -202,7 +207,7 @@ impl Pump {
                 }
                 self.to_server.lock().pass_by(seq);
             }
-            ToWrap::Forward { seq, keep, swallow } => {
+            ToWrap::Forward { seq, keep, swallow, told } => {
                 let Some(asked) = self.asked.lock().remove(&seq) else { return };
                 let frame = if payload.is_empty() { asked.frame } else { with_break(&payload) };
                 match asked.side {
@@ -212,7 +217,7 @@ impl Pump {
                             self.running
                                 .lock()
                                 .calls
-                                .insert(asked.id, Call { seq, keep, swallow, since: Instant::now() });
+                                .insert(asked.id, Call { seq, keep, swallow, told, since: Instant::now() });
                         }
                         self.to_server.lock().release(seq, frame);
                     }
@@ -364,7 +369,7 @@ mod tests {
         pump.connected(near);
         pump.from_client(call(2));
         assert_eq!(asked(&mut first, 2), [0, 1]);
-        pump.hear(ToWrap::Forward { seq: 0, keep: false, swallow: false }, Bytes::new());
+        pump.hear(ToWrap::Forward { seq: 0, keep: false, swallow: false, told: None }, Bytes::new());
         let (near, mut second) = UnixStream::pair().unwrap();
         pump.connected(near);
         assert_eq!(asked(&mut second, 1), [1]);
