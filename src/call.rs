@@ -239,6 +239,9 @@ impl Call {
             return Some(place);
         }
         let outer: Outer<'_> = serde_json::from_slice(&self.frame).ok()?;
+        if !outer.params.get().starts_with('{') {
+            return None;
+        }
         let params: Params<'_> = serde_json::from_str(outer.params.get()).ok()?;
         match params.arguments {
             Some(arguments) => within(arguments.get().as_bytes()),

@@ -91,7 +91,7 @@ pub fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
     if !args.json {
         writeln!(out, "{}", visible(text(&preview, "words")))?;
         let past = preview.get("holds").and_then(Value::as_array).map_or(0, Vec::len);
-        writeln!(out, "In the last 7 days it would have answered {past} holds, this one included.")?;
+        writeln!(out, "Holds of the last 7 days that it would have answered, this one included: {past}")?;
     }
     if args.preview {
         return Ok(ExitCode::SUCCESS);

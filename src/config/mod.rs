@@ -132,8 +132,10 @@ pub fn draft(text: &str) -> Result<Policy, ConfigError> {
 /// The policy and the rules of a file, to begin a draft with: servers and their secrets stay where they are.
 pub fn policy_part(path: &Path) -> Option<String> {
     let file: toml::Table = toml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
-    let part: toml::Table =
-        file.into_iter().filter(|(name, _)| matches!(name.as_str(), "policy" | "rule")).collect();
+    let part: toml::Table = file
+        .into_iter()
+        .filter(|(name, _)| matches!(name.as_str(), "policy" | "rule" | "approval" | "crisis"))
+        .collect();
     toml::to_string(&part).ok()
 }
 

@@ -107,3 +107,40 @@ fn a_rule_may_name_an_amount() {
     assert_eq!(settings(text).policy.rules.len(), 1);
     assert!(refusal(&text.replace("/amount", "amount")).contains("not a JSON pointer"));
 }
+
+#[test]
+fn who_may_approve_is_read_and_what_nobody_could_fulfil_is_refused() {
+    let settings = settings(
+        r#"
+        [[approval]]
+        class = ["critical", "external"]
+        crisis = false
+        quorum = 2
+        method = "passkey"
+        approvers = ["ada", "bob"]
+
+        [crisis]
+        personal = true
+        second_person = "ada"
+
+        [holds]
+        per_session = 5
+        "#,
+    );
+    let [approval] = settings.policy.approvals.as_slice() else { panic!("one approval") };
+    assert_eq!((approval.quorum, approval.method), (2, Some(crate::policy::Method::Passkey)));
+    assert_eq!(settings.policy.second_person().unwrap(), ["ada"]);
+    assert_eq!((settings.times.per_session, settings.times.per_agent), (5, 64));
+    for (text, said) in [
+        ("[[approval]]\nquorum = 0", "quorum is 0"),
+        ("[[approval]]\nquorum = 2\napprovers = [\"ada\"]", "2 people must approve and 1 are named"),
+        ("[[approval]]\nmethod = \"shouting\"", "unknown variant `shouting`"),
+        ("[holds]\nper_session = 0", "so many calls cannot wait"),
+    ] {
+        let refused = refusal(text);
+        assert!(refused.contains(said), "{refused}");
+    }
+    let revisions = ["", "[[approval]]\nquorum = 2", "[crisis]\npersonal = true"]
+        .map(|text| self::settings(text).policy.revision);
+    assert!(revisions.windows(2).all(|pair| pair[0] != pair[1]), "a changed policy must be another");
+}

@@ -35,8 +35,8 @@ use definitions::Definitions;
 pub use permit::Permit;
 pub use refusal::Refusal;
 use session::{Session, Sessions};
-pub(crate) use words::in_words;
 use waiting::{Edit, Passage};
+pub(crate) use words::in_words;
 pub use words::{For, Loose, Past, Preview, Similar};
 
 /// Everything a call meets on its way.

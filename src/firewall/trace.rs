@@ -37,6 +37,14 @@ pub(super) fn routed(
         Some(seen) => entry.with("arguments_seen", seen),
         None => entry,
     };
+    // What is seldom so costs a line nothing when it is not.
+    let seldom = [
+        ("contested", assessment.contested),
+        ("outbound", assessment.outbound),
+        ("undo", assessment.undo.is_some()),
+    ];
+    let entry =
+        seldom.into_iter().filter(|(_, so)| *so).fold(entry, |entry, (name, _)| entry.with(name, true));
     entry
         .with("carrier", call.origin.carrier.name())
         .with("class", assessment.class.name())

@@ -11,7 +11,7 @@ use super::session::Session;
 use super::{Firewall, Judged, Refusal, Waited, Waits, now, route, subject, trace};
 use crate::call::{Call, Credential, Shown as Presented};
 use crate::gate::{Answer, Claim, GateError, Shown, Verdict};
-use crate::policy::{Policy, Route};
+use crate::policy::{Policy, Route, Standing};
 use crate::store::FreezeRow;
 
 /// As much of changed arguments as the agent is told.
@@ -57,7 +57,15 @@ impl Firewall {
             return Some(Refusal::Denied { hold: rule.hold, by: rule.by, reason: rule.reason });
         }
         let (assessment, ruling) = (&judged.assessment, &judged.ruling);
-        let allowed = self.gate.find_standing(at, |rule| rule.allows(&subject, assessment, ruling))?;
+        let as_then = |definition: &Option<String>| {
+            *definition == call.definition.as_ref().map(|listed| listed.digest.to_string())
+        };
+        let allows = |rule: &Standing| rule.allows(&subject, assessment, ruling) && as_then(&rule.definition);
+        let allowed = self.gate.find_standing(at, allows)?;
+        // What was approved by itself is no use of a rule.
+        if call.digest().is_ok_and(|digest| self.gate.has_ticket(&digest.to_string())) {
+            return None;
+        }
         judged.ruling.route = Route::Execute;
         judged.ruling.why = format!("{} said so: {}", allowed.by, allowed.reason).into();
         judged.ruling.rule = allowed.rule().into();
@@ -101,7 +109,9 @@ impl Firewall {
             };
             let hold = claim.hold_id().to_owned();
             let Some(arguments) = claim.edited().cloned() else {
-                if !self.still_stands(call, judged, policy) {
+                let as_seen = claim.needs() == self.policy.load().needs(&subject(call), &judged.assessment)
+                    && !is_riskier(&judged.assessment, &claim);
+                if !as_seen || !self.still_stands(call, judged, policy) {
                     self.gate.supersede(claim, now()).await?;
                     return Err(Refusal::Superseded { hold });
                 }
@@ -236,14 +246,14 @@ fn same_tool(firewall: &Firewall, call: &Call) -> bool {
     listed.map(|listed| listed.digest) == call.definition.as_ref().map(|listed| listed.digest)
 }
 
-/// Whether the changed call is more than what the person had before them. What was shown cannot be read: it is.
-fn is_riskier(edited: &Assessment, claim: &Claim) -> bool {
+/// Whether the call as it is now is more than what the person had before them. What was shown cannot be read: it is.
+fn is_riskier(judged: &Assessment, claim: &Claim) -> bool {
     let shown = claim.shown().get("assessment").cloned().unwrap_or_default();
     serde_json::from_value::<Assessment>(shown).map_or(true, |seen| {
-        edited.class > seen.class
-            || edited.risk_score > seen.risk_score + 1e-9
-            || edited.reversibility > seen.reversibility
-            || (edited.crisis_sensitive && !seen.crisis_sensitive)
+        judged.class > seen.class
+            || judged.risk_score > seen.risk_score + 1e-9
+            || judged.reversibility > seen.reversibility
+            || (judged.crisis_sensitive && !seen.crisis_sensitive)
     })
 }
 

@@ -253,6 +253,7 @@ impl Firewall {
             reason: String::new(),
             hold: row.id.clone(),
             digest: row.key.clone(),
+            definition: None,
             policy: self.policy().revision.clone(),
         }
     }
@@ -335,6 +336,7 @@ impl Firewall {
             arguments: conditions.collect(),
             max_class: assessment.class,
             max_risk: assessment.risk_score,
+            definition: shown.get("definition").and_then(Value::as_str).map(str::to_owned),
             expires_ms: at.saturating_add(lasts),
             max_uses: wish.uses.map(|uses| uses.max(1)),
             reason: format!("like hold {}", row.id),

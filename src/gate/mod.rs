@@ -419,6 +419,11 @@ impl Gate {
         self.news.subscribe()
     }
 
+    /// Whether a person has approved this very call and nobody has run it yet.
+    pub fn has_ticket(&self, digest: &str) -> bool {
+        self.open().get(digest).is_some_and(|hold| hold.row().state == HoldState::Approved)
+    }
+
     fn by_id(&self, id: &str) -> Option<Arc<Hold>> {
         self.open().values().find(|hold| hold.id() == id).cloned()
     }
@@ -461,6 +466,11 @@ impl Claim {
     /// The arguments that a person put in the place of the call's own.
     pub fn edited(&self) -> Option<&Bytes> {
         self.edited.as_ref()
+    }
+
+    /// What it took to approve it.
+    pub fn needs(&self) -> Needs {
+        needs(&self.hold.row())
     }
 
     /// Everything that was shown, as JSON.

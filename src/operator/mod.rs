@@ -28,6 +28,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::MissedTickBehavior;
 
 use access::Asked;
 use desk::{Desk, Frame, MissingView, Page, PairView};
@@ -150,6 +151,7 @@ impl Operator {
     async fn announce(self: Arc<Self>) {
         let mut holds = self.desk.firewall.gate.news();
         let mut glance = tokio::time::interval(GLANCE);
+        glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = self.desk.glance().await;
         loop {
             tokio::select! {

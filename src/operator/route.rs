@@ -208,6 +208,28 @@ mod tests {
     }
 
     #[test]
+    fn the_description_names_every_address_of_the_api_and_no_other() {
+        let file = include_str!("../../docs/operator-api.yaml");
+        let file: serde_json::Value = serde_saphyr::from_str(file).unwrap();
+        let mut described = Vec::new();
+        for (path, operations) in file["paths"].as_object().unwrap() {
+            let open = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+            let open = open.collect::<Vec<_>>().join("/");
+            for method in operations.as_object().unwrap().keys().filter(|key| *key != "parameters") {
+                described.push(format!("{} {open}", method.to_uppercase()));
+            }
+        }
+        let mut served: Vec<_> = ROUTES
+            .iter()
+            .filter(|route| !is_page(route.path) && route.path.starts_with("/op/"))
+            .map(|route| format!("{} {}", route.method, route.path))
+            .collect();
+        described.sort();
+        served.sort();
+        assert_eq!(described, served);
+    }
+
+    #[test]
     fn nothing_that_changes_something_is_open_or_read_by_get() {
         for route in ROUTES {
             let opens =

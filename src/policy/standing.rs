@@ -72,6 +72,9 @@ pub struct Standing {
     pub hold: String,
     /// Digest of that call; a denying rule speaks of it whatever its arguments are.
     pub digest: String,
+    /// Digest of the tool's definition then: a tool that is described otherwise is another tool.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub definition: Option<String>,
     /// Revision of the policy it was made under.
     pub policy: String,
 }
@@ -177,5 +180,28 @@ fn collect(value: &Value, pointer: String, found: &mut Vec<String>) {
             }
         }
         _ => found.push(pointer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begins;
+
+    #[test]
+    fn a_prefix_ends_at_a_border_and_is_not_left_again() {
+        for (text, prefix) in [("/srv/app", "/srv/app"), ("/srv/app/a", "/srv/app"), ("/srv/a", "/srv/")] {
+            assert!(begins(text, prefix), "{text}");
+        }
+        for text in [
+            "/srv/apparent",
+            "/srv/app/../b",
+            "/srv/app/a/..",
+            "/srv/app/%2e%2e/b",
+            "/srv/app/..\\b",
+            "/srv/app/\n/b",
+            "https://example.com@evil.example/",
+        ] {
+            assert!(!begins(text, "/srv/app") && !begins(text, "https://example.com"), "{text}");
+        }
     }
 }

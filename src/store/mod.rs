@@ -112,6 +112,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Pins the first definition ever seen of a tool and compares every later one with it.
     fn put_definition(&self, server: &str, tool: &str, digest: &str, json: &str) -> Task<'_, Pinned>;
 
+    /// What the present definition of a tool is compared with.
+    fn pinned_definition(&self, server: &str, tool: &str) -> Task<'_, Option<String>>;
+
     /// Accepts the present definition of a tool as the one to compare with.
     fn accept_definition(&self, server: &str, tool: &str, digest: &str, json: &str) -> Task<'_, ()>;
 

@@ -177,6 +177,11 @@ impl Store for Sqlite {
         self.ask(move |db| statements::put_definition(db, &row))
     }
 
+    fn pinned_definition(&self, server: &str, tool: &str) -> Task<'_, Option<String>> {
+        let of = [server, tool].map(str::to_owned);
+        self.ask(move |db| statements::pinned_definition(db, &of))
+    }
+
     fn accept_definition(&self, server: &str, tool: &str, digest: &str, json: &str) -> Task<'_, ()> {
         let row = [server, tool, digest, json].map(str::to_owned);
         self.ask(move |db| statements::accept_definition(db, &row))

@@ -40,7 +40,7 @@ impl Answer {
 #[derive(Clone)]
 pub(crate) struct Browser {
     /// Where to connect: an address, whatever the host is called.
-    address: String,
+    pub(crate) address: String,
     pub(crate) host: String,
     pub(crate) key: SigningKey,
     pub(crate) cookie: String,

@@ -271,3 +271,27 @@ async fn people_see_how_they_decide() {
     assert!((figures.approved_share_today.unwrap() - 2.0 / 3.0).abs() < 1e-9);
     assert!(figures.median_seconds_today.unwrap() < 60.0);
 }
+
+#[tokio::test]
+async fn a_word_given_before_more_was_asked_for_is_not_enough() {
+    let house = House::build().await;
+    let hold = house.asked(house.dangerous()).await;
+    house.decide(&hold.id, Decision::Approve).await.unwrap();
+    house.replace(policy(needs(2, None, None)));
+    let refusal = house.admit(house.dangerous(), PATIENT).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Superseded { .. }), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_message_approved_before_anybody_was_in_crisis_is_asked_about_again() {
+    let house = House::build().await;
+    house.ask_about_everything();
+    let message =
+        || house.call("send_message", json!({ "target": "telegram:1", "message": "See you at five" }));
+    let hold = house.asked(message()).await;
+    house.decide(&hold.id, Decision::Approve).await.unwrap();
+    house.firewall.sessions.enter_crisis(&house.session(), "a message", now()).await.unwrap();
+    let refusal = house.admit(message(), PATIENT).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Superseded { .. }), "{refusal}");
+    assert!(house.asked(message()).await.crisis);
+}

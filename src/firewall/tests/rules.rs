@@ -158,7 +158,7 @@ async fn what_is_frozen_runs_nothing_that_leaves_until_it_is_lifted_and_what_wai
     assert!(house.firewall.thaw(&Frozen::All, "ann", "found it").await.unwrap());
     assert!(runs(&house, issue(&house, "a", "x")).await);
     house.decide(&waiting.id, Decision::Approve).await.unwrap();
-    assert!(runs(&house, house.dangerous()).await);
+    permit(house.admit(house.dangerous(), PATIENT).await).spend().1.settle(answered("{}"));
     assert!(!house.firewall.thaw(&Frozen::All, "ann", "twice").await.unwrap());
 }
 
@@ -175,4 +175,16 @@ async fn one_agent_or_session_can_be_frozen_alone() {
         house.firewall.thaw(&what, "ann", "looked").await.unwrap();
     }
     assert!("everything".parse::<Frozen>().is_err());
+}
+
+#[tokio::test]
+async fn a_rule_does_not_speak_of_a_tool_that_is_described_otherwise_since() {
+    let house = House::build().await;
+    house.ask_about_everything();
+    let tool = |text: &str| json!({ "name": "create_issue", "description": text, "inputSchema": {} });
+    house.firewall.definitions.learn("box", &[tool("Creates an issue")]).await.unwrap();
+    rule(&house, issue(&house, "a", "x"), &loosely("/body", Loose::Any)).await.unwrap();
+    assert!(runs(&house, issue(&house, "a", "1")).await);
+    house.firewall.definitions.learn("box", &[tool("Creates an issue for everyone")]).await.unwrap();
+    assert!(!runs(&house, issue(&house, "a", "2")).await);
 }

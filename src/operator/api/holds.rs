@@ -62,14 +62,7 @@ struct Said {
     credential: Option<String>,
 }
 
-/// A decision, or the answer of a passkey to one that was drafted.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Decided {
-    Drafted(Touched),
-    Said(Said),
-}
-
+/// The answer of a passkey to a decision that was drafted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Touched {
@@ -200,25 +193,25 @@ impl Operator {
 
     pub(super) async fn decide(&self, asked: &Asked) -> Answer {
         let session = asked.who()?;
-        let firewall = &self.desk.firewall;
-        let row = match asked.json::<Decided>()? {
-            Decided::Said(said) => {
-                let seen = seen(said.version, said.call_digest)?;
-                let decision = decision(said.decision, said.reason, said.sticky, said.edited_args)?;
-                firewall.decide(&asked.segment, seen, decision, approver(session)).await?
-            }
-            Decided::Drafted(touched) => {
-                let digest = Digest::from_hex(&touched.draft)
-                    .ok_or_else(|| Problem::malformed("draft has 64 hex digits"))?;
-                let (draft, evidence) =
-                    self.sign_in.taken(&self.names, digest.bytes(), &touched.passkey, session, now()).await?;
-                if draft.hold_id() != asked.segment {
-                    return Err(Problem::malformed("this draft is of another hold"));
-                }
-                firewall.decide_drafted(draft, Some(evidence)).await?
-            }
-        };
-        ok(&settled(&row))
+        // Told apart here, so that what is wrong with either is said in its own words.
+        if asked.json::<Value>()?.get("draft").is_some() {
+            return self.decide_touched(asked, session).await;
+        }
+        let said: Said = asked.json()?;
+        let seen = seen(said.version, said.call_digest)?;
+        let decision = decision(said.decision, said.reason, said.sticky, said.edited_args)?;
+        ok(&settled(&self.desk.firewall.decide(&asked.segment, seen, decision, approver(session)).await?))
+    }
+
+    async fn decide_touched(&self, asked: &Asked, session: &Session) -> Answer {
+        let Touched { draft, passkey } = asked.json()?;
+        let digest = Digest::from_hex(&draft).ok_or_else(|| Problem::malformed("draft has 64 hex digits"))?;
+        let (draft, evidence) =
+            self.sign_in.taken(&self.names, digest.bytes(), &passkey, session, now()).await?;
+        if draft.hold_id() != asked.segment {
+            return Err(Problem::malformed("this draft is of another hold"));
+        }
+        ok(&settled(&self.desk.firewall.decide_drafted(draft, Some(evidence)).await?))
     }
 
     /// Many at once, each named with what was seen of it. What fails fails alone.

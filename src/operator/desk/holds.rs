@@ -41,11 +41,18 @@ struct Shown {
     policy: String,
     #[serde(default)]
     rules: String,
+    asked: Option<Again>,
+    /// A person changed the arguments before this was asked.
     #[serde(default)]
-    asked: u32,
-    #[serde(default)]
-    denied: u32,
+    edited: bool,
     grant: Option<String>,
+}
+
+/// How often the session asked for this tool, and how often people said no.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Again {
+    times: u32,
+    denied: u32,
 }
 
 impl Group {
@@ -163,7 +170,7 @@ impl Desk {
             created_ms: row.created_ms,
             expires_ms: row.expires_ms,
             undo: judged.undo.clone(),
-            asked: (shown.denied > 0).then_some(Asked { asked: shown.asked, denied: shown.denied }),
+            asked: shown.asked.map(|again| Asked { asked: again.times, denied: again.denied }),
             escalated: row.escalated,
             quorum: Quorum {
                 need: needs.quorum,
@@ -182,6 +189,10 @@ impl Desk {
         let judged = shown.assessment;
         let listed = self.firewall.definitions.get(&row.server, &row.tool);
         let now = listed.as_ref().and_then(|listed| listed.changed.as_deref());
+        let first = match shown.definition_changed {
+            true => self.store.pinned_definition(&row.server, &row.tool).await?,
+            false => None,
+        };
         let strip = self.strip(&row, shown.call.as_deref()).await?;
         let grant = shown.grant.or_else(|| (shown.rule == "warrant").then(|| "gated".to_owned()));
         let final_say = judged.class == SideEffect::Critical && judged.reversibility == Reversibility::No;
@@ -194,6 +205,7 @@ impl Desk {
                 && line.quorum.need <= 1
                 && row.state == HoldState::Pending,
             row: line,
+            edited: shown.edited || row.edited.is_some(),
             kind: shown.kind,
             client: shown.client,
             scope,
@@ -211,7 +223,7 @@ impl Desk {
             definition: DefinitionView {
                 digest: shown.definition,
                 changed: shown.definition_changed,
-                first: None,
+                first: first.and_then(|text| serde_json::from_str(&text).ok()),
                 now: now.and_then(|text| serde_json::from_str(text).ok()),
             },
             strip,

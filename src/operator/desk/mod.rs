@@ -178,6 +178,8 @@ pub struct HoldView {
     /// Redacted; pointers and spans of `reasons` point into it.
     pub arguments: Value,
     pub arguments_sha256: String,
+    /// A person changed the arguments.
+    pub edited: bool,
     /// SHA-256 of the RFC 8785 form of what was shown; the receipt names it.
     pub render_digest: String,
     pub reasons: Vec<Reason>,

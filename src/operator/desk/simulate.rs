@@ -61,7 +61,6 @@ impl Past {
         let text = |name: &str| detail.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let number = |name: &str| detail.get(name).and_then(Value::as_f64);
         let truth = |name: &str| detail.get(name).and_then(Value::as_bool).unwrap_or_default();
-        let (route, rule) = (text("would"), text("rule"));
         let kept = detail.get("arguments_seen").and_then(Value::as_object).map(|seen| {
             let members =
                 seen.iter().filter_map(|(name, shape)| Some((name.clone(), shape.get("is")?.clone())));
@@ -87,13 +86,11 @@ impl Past {
                 reversibility: if truth("reversible") { Reversibility::Yes } else { Reversibility::No },
                 risk_score: number("risk_score")?,
                 confidence: number("confidence")?,
-                // The line names neither: the rule that decided then does.
-                outbound: truth("crisis_sensitive") && rule == "crisis",
-                contested: rule == "profile",
+                outbound: truth("outbound"),
+                contested: truth("contested"),
                 crisis_sensitive: truth("crisis_sensitive"),
                 reasons: Vec::new(),
-                undo: (rule == "undo" || text("route") == "review" || route == "review")
-                    .then(|| herma_scoring::Undo::Preimage { path: String::new() }),
+                undo: truth("undo").then(|| herma_scoring::Undo::Preimage { path: String::new() }),
                 pack_digest: String::new(),
             },
         })

@@ -220,6 +220,13 @@ pub(super) fn put_definition(
     Ok(pinned)
 }
 
+pub(super) fn pinned_definition(db: &Connection, of: &[String; 2]) -> Result<Option<String>, Failure> {
+    Ok(db
+        .prepare_cached("SELECT json FROM definitions WHERE server = ?1 AND tool = ?2")?
+        .query_row(of, |row| row.get(0))
+        .optional()?)
+}
+
 pub(super) fn accept_definition(
     db: &Connection,
     [server, tool, digest, json]: &[String; 4],
