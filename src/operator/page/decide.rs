@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::frame::named;
 use super::hold::typed;
 use crate::operator::desk::{Group, HoldView};
 use crate::operator::render::line;
@@ -48,7 +49,7 @@ pub(super) fn rest(hold: &HoldView) -> Markup {
         div.buttons.rest {
             @if hold.may_generalise { button data-act="similar" { "Approve similar…" kbd { "s" } } }
             button data-act="escalate" { "Escalate…" }
-            button data-act="freeze" data-scope="session" data-what=(hold.row.session) { "Freeze this session" }
+            button data-act="post" data-post="/op/v1/freeze" data-body=(named("session", &hold.row.session)) { "Freeze this session" }
         }
     }
 }
@@ -87,29 +88,24 @@ fn deny(crisis: bool) -> Markup {
     }
 }
 
+/// The fields are filled when it is opened, from the arguments as they would be forwarded.
 fn edit(hold: &HoldView) -> Markup {
-    let raw = serde_json::to_string_pretty(&hold.arguments).unwrap_or_default();
     let message = hold.scope.message.as_ref().filter(|_| hold.row.group == Group::Crisis);
     html! {
         div.drawer data-drawer="edit" hidden {
             h3 { "Edit, then approve" }
             p.dim { "It is judged anew. The agent is told what you changed." }
             @if let Some(message) = message {
-                label { "The text" textarea name="message" rows="6" data-pointer=(message.pointer) { (newline()) (message.text) } }
+                label data-message { "The text" textarea name="message" rows="6" data-pointer=(message.pointer) {} }
             }
             label {
                 "All arguments, as JSON"
-                textarea.mono name="arguments" rows="10" spellcheck="false" { (newline()) (raw) }
+                textarea.mono name="arguments" rows="10" spellcheck="false" {}
             }
-            p.error data-error hidden {}
+            p.error data-error role="alert" hidden {}
             div.buttons { button.approve data-act="edit-now" { "Approve as edited" } button data-act="shut" { "Back" } }
         }
     }
-}
-
-/// A text field drops one line break at its beginning; this one.
-fn newline() -> &'static str {
-    "\n"
 }
 
 fn similar() -> Markup {

@@ -1,6 +1,7 @@
 //! What stands around every page: the head, the way to the other pages, what is frozen, the keys.
 
 use maud::{DOCTYPE, Markup, html};
+use serde_json::{Value, json};
 
 use super::say::{link, since};
 use crate::operator::desk::{Frame, FrozenView, Page};
@@ -63,7 +64,7 @@ pub(super) fn document(frame: &Frame, page: &Page, body: &Markup) -> Markup {
                 title { @if waiting > 0 { "(" (waiting) ") " } (name) " · Herma" }
                 link rel="icon" href="/assets/herma.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/assets/herma.css";
-                script src="/assets/herma.js" defer {}
+                script src="/assets/herma.js" type="module" {}
             }
             body {
                 a.skip href="#main" { "Skip to the page" }
@@ -108,7 +109,7 @@ fn header(frame: &Frame, here: &str) -> Markup {
                 }
             }
             div.top-end {
-                @if !frozen { button.quiet data-act="freeze" data-scope="all" { "Freeze all" } }
+                @if !frozen { button.quiet data-act="post" data-post="/op/v1/freeze" data-body=(named("all", "")) { "Freeze all" } }
                 button.quiet data-act="keys" aria-label="Keys" title="Keys (?)" { "?" }
             }
         }
@@ -130,9 +131,15 @@ fn frozen_bar(frozen: &FrozenView, now: i64) -> Markup {
                     @if !frozen.reason.is_empty() { ": " (line(&frozen.reason)) }
                 }
             }
-            button data-act="thaw" data-scope=(frozen.scope) data-what=(frozen.what) { "Lift" }
+            button data-act="post" data-post="/op/v1/thaw" data-body=(named(&frozen.scope, &frozen.what)) { "Lift" }
         }
     }
+}
+
+/// What is frozen or lifted, as the API takes it.
+pub(super) fn named(scope: &str, what: &str) -> Value {
+    let what = if scope == "all" { scope.to_owned() } else { format!("{scope}:{what}") };
+    json!({ "what": what })
 }
 
 fn keys() -> Markup {

@@ -28,7 +28,7 @@ fn card(frame: &Frame, hold: &HoldView) -> Markup {
                 p.card-top {
                     (row.group.chip()) " " span.dim { (row.id) }
                     (inbox::badges(row))
-                    span.countdown { @if row.state == HoldState::Pending { (until(row.expires_ms, now)) " " span.dim { (line(hold.on_expiry)) } } }
+                    span.countdown { @if row.state == HoldState::Pending { span.dim { (line(hold.on_expiry)) " " } (until(row.expires_ms, now)) } }
                 }
                 h1 { (phrase(&row.phrase)) }
                 p.card-facts {

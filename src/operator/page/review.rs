@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::frame::session;
-use super::say::{phrase, since, until};
+use super::say::{link, phrase, since, until};
 use crate::operator::desk::{Frame, ReviewLine, ReviewQueue};
 use crate::operator::render::{Arguments, arguments, block, change, line};
 use crate::store::ReviewState;
@@ -44,9 +44,9 @@ fn entry(review: &ReviewLine, now: i64) -> Markup {
             }
             @if open {
                 div.buttons {
-                    button.primary data-act="accept" { "Accept" kbd { "y" } }
+                    button.primary data-key="accept" data-act="post" data-post={ (link("/op/v1/reviews/", &review.id)) "/accept" } { "Accept" kbd { "y" } }
                     button.deny data-act="revert" { "Take it back…" kbd { "r" } }
-                    button data-act="flag" { "Flag" kbd { "f" } }
+                    button data-key="flag" data-act="post" data-post={ (link("/op/v1/reviews/", &review.id)) "/flag" } { "Flag" kbd { "f" } }
                 }
                 div.drawer data-drawer="revert" hidden {
                     h3 { "Take it back" }

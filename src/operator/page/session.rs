@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::frame::named;
 use super::say::{counted, link, moment, route_named, score, since};
 use crate::operator::desk::{Frame, Moment, SessionLine, SessionList, Timeline};
 use crate::operator::render::line;
@@ -51,9 +52,9 @@ pub(super) fn timeline(frame: &Frame, timeline: &Timeline) -> Markup {
             }
             div.buttons {
                 @if timeline.frozen {
-                    button data-act="thaw" data-scope="session" data-what=(timeline.session) { "Lift the freeze" }
+                    button data-act="post" data-post="/op/v1/thaw" data-body=(named("session", &timeline.session)) { "Lift the freeze" }
                 } @else {
-                    button data-act="freeze" data-scope="session" data-what=(timeline.session) { "Freeze session" }
+                    button data-act="post" data-post="/op/v1/freeze" data-body=(named("session", &timeline.session)) { "Freeze session" }
                 }
                 a.button href=(link("/op/v1/sessions/", &timeline.session)) download { "Export" }
             }

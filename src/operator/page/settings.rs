@@ -1,8 +1,10 @@
 //! Who may decide, what is in force, and the switches for a bad day.
 
 use maud::{Markup, html};
+use serde_json::json;
 
-use super::say::{moment, since, span, until};
+use super::frame::named;
+use super::say::{link, moment, since, span, until};
 use crate::operator::desk::{ApproverView, Frame, SettingsView, StandingView};
 use crate::operator::render::line;
 
@@ -18,10 +20,10 @@ pub(super) fn page(frame: &Frame, settings: &SettingsView) -> Markup {
         }
         section { h2 { "Stop" }
             p { "Freezing denies every new call that would do more than read. What waits goes on waiting." }
-            div.buttons { button.deny data-act="freeze" data-scope="all" { "Freeze all" } }
+            div.buttons { button.deny data-act="post" data-post="/op/v1/freeze" data-body=(named("all", "")) { "Freeze all" } }
             form.freeze {
                 label { "or one" select name="scope" { option value="agent" { "agent" } option value="session" { "session" } option value="warrant" { "warrant" } } }
-                label { "named" input name="what" autocomplete="off" spellcheck="false"; }
+                label { "named" input name="what" required autocomplete="off" spellcheck="false"; }
                 button data-act="freeze-one" { "Freeze" }
             }
         }
@@ -58,7 +60,7 @@ pub(super) fn clear(key: &str) -> Markup {
     html! {
         form.clear {
             input name="reason" required maxlength="500" placeholder="How do you know?" aria-label="How do you know?";
-            button data-act="clear" data-key=(key) { "Nobody is in crisis any more" }
+            button data-act="post" data-post="/op/v1/latches/clear" data-body=(json!({ "key": key })) { "Nobody is in crisis any more" }
         }
     }
 }
@@ -105,7 +107,7 @@ fn rule(standing: &StandingView, now: i64) -> Markup {
                 @if let Some(most) = standing.max_uses { " of " (most) }
                 @if let Some(expires) = standing.expires_ms { ", ends " (until(expires, now)) }
             }
-            " " button data-act="withdraw" data-rule=(standing.id) { "Withdraw" }
+            " " button data-act="post" data-post={ (link("/op/v1/standing/", &standing.id)) "/withdraw" } { "Withdraw" }
         }
     }
 }

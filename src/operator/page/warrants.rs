@@ -1,6 +1,7 @@
 //! Permission slips that stand over somebody: what they allow, from whom, how long, and what was used of it.
 
 use maud::{Markup, html};
+use serde_json::json;
 
 use super::say::{moment, short, since, until};
 use crate::operator::desk::{Frame, WarrantBook, WarrantLine, WarrantLink};
@@ -91,7 +92,7 @@ fn link(link: &WarrantLink, now: i64, last: bool) -> Markup {
                 }
                 @for (pool, used) in &link.used { div { dt { "used of " (line(pool)) } dd { (line(used)) } } }
             }
-            button data-act="revoke" data-what=(link.id) { "Take back" @if !last { " with all below" } }
+            button data-act="post" data-twice data-post="/op/v1/warrants/revoke" data-body=(json!({ "what": link.id, "reason": "taken back by a person, on the page" })) { "Take back" @if !last { " with all below" } }
         }
     }
 }

@@ -13,11 +13,11 @@ const GLANCE: usize = 2_000;
 
 /// A place in a text that a rule spoke of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Marked {
+pub(super) struct Marked {
     /// Bytes; the whole text if `None`.
-    pub at: Option<Range<usize>>,
+    pub(super) at: Option<Range<usize>>,
     /// Which rules, and what they said.
-    pub why: String,
+    pub(super) why: String,
 }
 
 /// How a text is laid out.

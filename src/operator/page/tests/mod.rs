@@ -2,13 +2,85 @@ mod sample;
 
 use sample::Sample;
 
-use super::render;
+use super::{asset, hold, render};
+
+/// In every text of every view: markup, and characters that hide or turn around.
+const PAYLOAD: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\u{202e}\u{200b}";
 
 #[test]
-fn scratch_dump() {
-    let Ok(dir) = std::env::var("PAGES") else { return };
-    for (name, frame, page) in Sample(|text: &str| text.to_owned()).pages() {
-        std::fs::write(format!("{dir}/{name}.html"), render(&frame, &page).replace("/assets/", "assets/"))
-            .unwrap();
+fn no_text_of_a_view_becomes_markup_or_hides_on_any_page() {
+    let honest = Sample(str::to_owned).pages();
+    let hostile = Sample(|text: &str| format!("{text}{PAYLOAD}")).pages();
+    for ((name, frame, page), (_, bad_frame, bad_page)) in honest.into_iter().zip(hostile) {
+        let (good, bad) = (render(&frame, &page), render(&bad_frame, &bad_page));
+        assert_eq!(good.matches("<script").count(), 1, "{name}");
+        assert_eq!(bad.matches("<script").count(), 1, "{name}");
+        assert!(!bad.contains("<img"), "{name}");
+        // In attributes such characters are bytes; between tags they would be seen, or rather not.
+        let mut inside = false;
+        for c in bad.chars() {
+            match c {
+                '<' => inside = true,
+                '>' => inside = false,
+                '\u{202e}' | '\u{200b}' => assert!(inside, "{name} shows U+{:04X}", u32::from(c)),
+                _ => {}
+            }
+        }
     }
+}
+
+#[test]
+fn pages_need_nothing_that_the_content_policy_forbids() {
+    for (name, frame, page) in Sample(str::to_owned).pages() {
+        let document = render(&frame, &page);
+        for forbidden in
+            [" style=", "<style", " onclick=", "javascript:", " src=\"http", " href=\"http", "<form action"]
+        {
+            assert!(!document.contains(forbidden), "{name} has {forbidden}");
+        }
+        assert!(document.starts_with("<!DOCTYPE html>"), "{name}");
+    }
+}
+
+#[test]
+fn the_count_of_what_waits_stands_in_the_title() {
+    let sample = Sample(str::to_owned);
+    let document = render(&sample.frame(), &super::Page::Inbox(sample.inbox()));
+    assert!(document.contains("<title>(6) Inbox · Herma</title>"), "{document}");
+}
+
+#[test]
+fn what_cannot_be_typed_is_not_asked_for() {
+    let mut view = Sample(str::to_owned).critical();
+    assert_eq!(hold::typed(&view), Some("site/"));
+    for wrong in ["a\u{202e}b", "pаypal", "two  blanks", " edge", ""] {
+        view.typed = Some(wrong.into());
+        assert_eq!(hold::typed(&view), Some("h-n4tq7zb"), "{wrong:?}");
+    }
+    view.typed = None;
+    assert_eq!(hold::typed(&view), None);
+}
+
+#[test]
+fn nothing_is_offered_twice_and_a_crisis_offers_no_shortcut() {
+    let sample = Sample(str::to_owned);
+    let crisis = render(&sample.frame(), &super::Page::Hold(Box::new(sample.crisis())));
+    assert!(crisis.contains("Edit the text…") && !crisis.contains("data-act=\"similar\""), "{crisis}");
+    assert!(crisis.contains("A person will answer"));
+    let inbox = render(&sample.frame(), &super::Page::Inbox(sample.inbox()));
+    let picks = inbox.matches("data-act=\"pick\"").count();
+    assert_eq!(picks, 3, "only what is neither a crisis nor critical is decided in a batch");
+}
+
+#[test]
+fn the_files_of_the_pages_are_small_and_make_no_markup() {
+    let script = std::str::from_utf8(asset("herma.js").unwrap().bytes).unwrap();
+    for sink in
+        ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval(", "Function("]
+    {
+        assert!(!script.contains(sink), "{sink}");
+    }
+    assert!(script.len() < 32 * 1024, "{}", script.len());
+    assert!(asset("herma.css").is_some_and(|file| file.content_type.starts_with("text/css")));
+    assert!(asset("../mod.rs").is_none());
 }

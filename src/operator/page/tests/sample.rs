@@ -197,7 +197,7 @@ impl<F: Fn(&str) -> String> Sample<F> {
                 self.moment("deploy", "block", 0.71, true),
             ],
             typed,
-            on_expiry: "it is denied",
+            on_expiry: "denied",
             receipt: None,
             policy: "3b1f0c77".into(),
             rules: "c0ffee12".into(),
@@ -215,14 +215,14 @@ impl<F: Fn(&str) -> String> Sample<F> {
                 "Deletes a directory with everything in it",
                 "side_effect",
                 0.52,
-                Some((20, 32)),
+                Some((19, 31)),
             ),
             self.reason(
                 "shell.git.force_push",
                 "Overwrites what others have pushed",
                 "irreversibility",
                 0.21,
-                Some((36, 64)),
+                Some((35, 63)),
             ),
             self.reason(
                 "certainty.redirect",
@@ -267,7 +267,7 @@ impl<F: Fn(&str) -> String> Sample<F> {
                 "Speaks of not wanting to live",
                 "crisis",
                 0.4,
-                Some((28, 66)),
+                Some((31, 60)),
             )
         }];
         let scope = Scope {
@@ -443,7 +443,7 @@ impl<F: Fn(&str) -> String> Sample<F> {
             revision: "3b1f0c77".into(),
             mode: "enforce".into(),
             profile: "balanced".into(),
-            file: self.some("[[rule]]\nid = \"no-deploys\"\ntool = \"deploy\"\nroute = \"block\"\n"),
+            file: Some("[[rule]]\nid = \"no-deploys\"\ntool = \"deploy\"\nroute = \"block\"\n".into()),
             answer: Some(SimAnswer::Replay(replay)),
         }
     }

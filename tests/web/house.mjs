@@ -1,0 +1,218 @@
+// A Herma of one's own with a server behind it, agents that call, and a person with a browser.
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const need = createRequire(`${process.env.HERMA_TEST_PACKAGES}/`);
+const { chromium } = need("playwright-core");
+export const axe = readFileSync(need.resolve("axe-core/axe.min.js"), "utf8");
+
+const HERMA = process.env.HERMA_TEST_BINARY;
+const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+];
+const TOOLS = ["send_message", "run_command", "edit_file", "http_post", "set_note", "read_note"];
+
+/** Everything waits for a person, whatever else would have been said of it. */
+export const GATED = `
+[[rule]]
+id = "gated"
+tool = "*"
+route = "gate"
+reason = "a person looks at everything here"
+`;
+
+export async function soon(what, look, limit = 20_000) {
+  const end = Date.now() + limit;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    assert.ok(Date.now() < end, `${what} did not come`);
+    await new Promise((go) => setTimeout(go, 25));
+  }
+}
+
+/** The server that agents mean to reach; it remembers what really arrived. */
+async function upstream() {
+  const ran = [];
+  const schema = { type: "object", additionalProperties: true };
+  const server = createServer(async (request, response) => {
+    let body = "";
+    for await (const part of request) body += part;
+    const asked = body ? JSON.parse(body) : {};
+    if (asked.id === undefined) return response.writeHead(202).end();
+    let result = {};
+    if (asked.method === "initialize") {
+      result = { protocolVersion: asked.params.protocolVersion, capabilities: { tools: {} }, serverInfo: { name: "harbour", version: "1" } };
+    } else if (asked.method === "tools/list") {
+      result = { tools: TOOLS.map((name) => ({ name, description: `Does ${name}.`, inputSchema: schema })) };
+    } else if (asked.method === "tools/call") {
+      ran.push({ tool: asked.params.name, arguments: asked.params.arguments });
+      result = { content: [{ type: "text", text: "done" }] };
+    }
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ jsonrpc: "2.0", id: asked.id, result }));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { ran, server, url: `http://127.0.0.1:${server.address().port}/mcp` };
+}
+
+/** One agent, as its client speaks. */
+class Agent {
+  #url; #headers; #ids = 0; #open = new AbortController();
+
+  static async begin(url, name = "hermes-agent") {
+    const agent = new Agent();
+    agent.#url = url;
+    agent.#headers = { "content-type": "application/json", accept: "application/json, text/event-stream", "mcp-protocol-version": "2025-06-18" };
+    const { headers } = await agent.#post("initialize", { protocolVersion: "2025-06-18", capabilities: {}, clientInfo: { name, version: "0.19.0" } });
+    const session = headers.get("mcp-session-id");
+    if (session) agent.#headers["mcp-session-id"] = session;
+    await fetch(url, { method: "POST", headers: agent.#headers, body: JSON.stringify({ jsonrpc: "2.0", method: "notifications/initialized" }) });
+    await agent.#post("tools/list", {});
+    return agent;
+  }
+
+  async #post(method, params) {
+    const id = ++this.#ids;
+    const body = JSON.stringify({ jsonrpc: "2.0", id, method, params });
+    const response = await fetch(this.#url, { method: "POST", headers: this.#headers, body, signal: this.#open.signal });
+    let text = "";
+    for await (const part of response.body.pipeThrough(new TextDecoderStream())) text += part;
+    const frames = response.headers.get("content-type")?.startsWith("text/event-stream")
+      ? text.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim()).filter(Boolean)
+      : [text];
+    const answer = frames.map((frame) => JSON.parse(frame)).find((frame) => frame.id === id);
+    assert.ok(answer, `${method}: ${response.status} ${text}`);
+    return { ...answer, headers: response.headers };
+  }
+
+  /** Resolves when the call has an end, however long somebody thinks about it. */
+  async call(name, args) {
+    const { result, error } = await this.#post("tools/call", { name, arguments: args });
+    return JSON.stringify(result ?? error);
+  }
+
+  leave() {
+    this.#open.abort();
+  }
+}
+
+export class House {
+  static async open({ config = GATED, viewport, colorScheme, touch = false } = {}) {
+    const house = new House();
+    house.dir = mkdtempSync(join(tmpdir(), "herma-web-"));
+    house.server = await upstream();
+    house.agents = [];
+    const file = join(house.dir, "herma.toml");
+    writeFileSync(file, `[listen]\nagent = "127.0.0.1:0"\n[operator]\nlisten = "127.0.0.1:0"\n[[server]]\nname = "harbour"\nurl = "${house.server.url}"\n${config}`);
+    house.log = "";
+    house.daemon = spawn(HERMA, ["serve", "--config", file, "--data-dir", house.dir], { stdio: ["ignore", "ignore", "pipe"] });
+    house.daemon.stderr.on("data", (part) => { house.log += part; });
+    const ready = await soon("the daemon", () => {
+      assert.equal(house.daemon.exitCode, null, house.log);
+      try { return JSON.parse(readFileSync(join(house.dir, "daemon.json"), "utf8")); } catch { return null; }
+    });
+    house.endpoint = `${ready.agent}/mcp/harbour`;
+    house.url = (await house.cli("open", "--print")).trim();
+    house.browser = await chromium.launch({ executablePath: process.env.HERMA_TEST_CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+    await house.person({ viewport, colorScheme, touch });
+    return house;
+  }
+
+  /** A fresh browser of somebody. */
+  async person({ viewport = { width: 1180, height: 860 }, colorScheme = "light", touch = false, scale = 1 } = {}) {
+    this.context = await this.browser.newContext({ viewport, colorScheme, hasTouch: touch, deviceScaleFactor: scale, reducedMotion: "reduce" });
+    if (process.env.HERMA_DEV) await this.context.route("**/assets/*", (r) => r.fulfill({ path: process.env.HERMA_DEV + new URL(r.request().url()).pathname.slice(7), contentType: r.request().url().endsWith("js") ? "text/javascript" : r.request().url().endsWith("css") ? "text/css" : "image/svg+xml" })); // DEV
+    this.requests = [];
+    this.wrong = [];
+    this.context.on("request", (request) => this.requests.push(request.url()));
+    this.context.on("dialog", (dialog) => { this.wrong.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
+    this.context.on("weberror", (error) => this.wrong.push(String(error.error())));
+    this.context.on("console", (line) => { if (/Content Security Policy|TrustedHTML/.test(line.text())) this.wrong.push(line.text()); });
+    this.page = await this.context.newPage();
+    return this.page;
+  }
+
+  async cli(...args) {
+    const { stdout } = await promisify(execFile)(HERMA, [...args, "--data-dir", this.dir]);
+    return stdout;
+  }
+
+  async agent(name) {
+    const agent = await Agent.begin(this.endpoint, name);
+    this.agents.push(agent);
+    return agent;
+  }
+
+  /** A call that waits: its id, and the promise of its end. */
+  async held(agent, tool, args) {
+    const before = new Set((await this.holds()).map((hold) => hold.id));
+    const end = agent.call(tool, args);
+    end.catch(() => {});
+    const hold = await soon(`a hold for ${tool}`, async () => (await this.holds()).find((row) => !before.has(row.id)));
+    return { id: hold.id, end };
+  }
+
+  async holds() {
+    return JSON.parse(await this.cli("holds", "list", "--json"));
+  }
+
+  async hold(id) {
+    return JSON.parse(await this.cli("holds", "show", id, "--json"));
+  }
+
+  /** From the door to the inbox, as a person does it. */
+  async pair(name = "ada", page = this.page) {
+    const { code } = JSON.parse(await this.cli("pair", "--json"));
+    await page.goto(this.url);
+    await page.keyboard.type(code);
+    await page.keyboard.press("Tab");
+    await page.keyboard.type(name);
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("html[data-page=Inbox][data-live]");
+  }
+
+  async go(path, page = this.page) {
+    await page.goto(new URL(path, this.url).href);
+    await page.waitForSelector("html[data-ready][data-live]");
+  }
+
+  async said(text, page = this.page) {
+    await page.locator("#said", { hasText: text }).waitFor();
+  }
+
+  /** No script of theirs ran, and nothing left for elsewhere. */
+  untouched() {
+    assert.deepEqual(this.wrong, []);
+    const origin = new URL(this.url).origin;
+    assert.deepEqual(this.requests.filter((url) => new URL(url).origin !== origin), []);
+  }
+
+  async close() {
+    for (const agent of this.agents ?? []) agent.leave();
+    await this.browser?.close();
+    if (this.daemon?.exitCode === null) {
+      this.daemon.kill("SIGTERM");
+      await once(this.daemon, "exit");
+    }
+    this.server?.server.closeAllConnections();
+    this.server?.server.close();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** What axe-core holds against the page that is open. */
+export async function faults(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(" ")).slice(0, 4).join(", ")}`);
+}
