@@ -21,6 +21,7 @@ use herma::carriers::mcp::http::{self, Agents, Back, Route};
 use herma::carriers::mcp::sse::Events;
 use herma::config::{Agent, Settings};
 use herma::firewall::definitions::Definitions;
+use herma::firewall::salts::Salts;
 use herma::firewall::session::Sessions;
 use herma::firewall::{Firewall, Parts};
 use herma::gate::Gate;
@@ -111,10 +112,11 @@ impl Herma {
             definitions: Definitions::new(Arc::clone(&store), ledger.clone()),
             sessions: Sessions::restore(Arc::clone(&store)).await.unwrap(),
             warrants: Warrants::restore(Arc::clone(&store), Setup::default(), 0).await.unwrap(),
+            salts: Salts::restore(Arc::clone(&store), 0).await.unwrap(),
             reviews: Reviews::new(store),
             ledger,
+            telemetry: Arc::default(),
             seed: 1,
-            salt: [1; 32],
         });
         let door = Arc::new(Door::new(firewall, [2; 32], settings.frame_limit));
         let launch = Launch {

@@ -11,14 +11,17 @@ const MAY: &[(&str, &[&str])] = &[
     ("policy", &[]),
     ("ledger", &[]),
     ("store", &[]),
+    ("pool", &[]),
+    ("notify", &["gate", "ledger", "pool", "store"]),
+    ("telemetry", &["call", "gate", "ledger", "pool", "store"]),
     ("gate", &["call", "ledger", "policy", "store"]),
     ("review", &["call", "store"]),
     ("warrants", &["call", "store"]),
-    ("config", &["call", "gate", "policy", "warrants"]),
-    ("firewall", &["call", "gate", "ledger", "policy", "review", "store", "warrants"]),
     ("operator", &["call", "config", "firewall", "gate", "ledger", "policy", "review", "store", "warrants"]),
-    ("control", &["config", "firewall", "gate", "operator", "store"]),
-    ("carriers", &["call", "config", "control", "firewall", "gate", "policy"]),
+    ("config", &["call", "gate", "notify", "policy", "telemetry", "warrants"]),
+    ("firewall", &["call", "gate", "ledger", "policy", "review", "store", "telemetry", "warrants"]),
+    ("control", &["config", "firewall", "gate", "notify", "operator", "store"]),
+    ("carriers", &["call", "config", "control", "firewall", "gate", "policy", "pool"]),
 ];
 
 /// A file longer than this probably holds two ideas.

@@ -13,6 +13,7 @@ pub mod holds;
 pub mod import;
 pub mod lines;
 pub mod log;
+pub mod notify;
 pub mod pair;
 pub mod review;
 pub mod rules;
@@ -64,6 +65,9 @@ pub enum Command {
     /// Read and verify the record
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// How people are told that something waits for them
+    #[command(subcommand)]
+    Notify(notify::Notify),
     /// See and clear crisis latches
     #[command(subcommand)]
     Crisis(crisis::Crisis),
@@ -115,6 +119,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Thaw(args) => freeze::thaw(args, &data_dir),
         Command::Review(review) => review::run(review, &data_dir),
         Command::Audit(audit) => audit::run(audit, &data_dir),
+        Command::Notify(notify) => notify::run(notify, &data_dir),
         Command::Crisis(crisis) => crisis::run(crisis, &data_dir),
         Command::Tools(tools) => tools::run(tools, &data_dir),
         Command::Warrant(command) => warrant::run(command, &data_dir),

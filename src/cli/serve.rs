@@ -19,22 +19,28 @@ use tokio::sync::{mpsc, watch};
 use crate::carriers::mcp::bridge::{Bridge, Launch, Limits};
 use crate::carriers::mcp::door::{Door, Manners};
 use crate::carriers::mcp::http::{self, Agents, Back, Route};
-use crate::carriers::mcp::upstream::{self, Upstream};
+use crate::carriers::mcp::upstream::Upstream;
 use crate::carriers::mcp::wrapped;
-use crate::config::{Settings, Upstream as Configured, find_config, user_config};
+use crate::config::{Retention, Settings, Upstream as Configured, find_config, user_config};
 use crate::control::server::{self as control, Control};
 use crate::firewall::definitions::Definitions;
+use crate::firewall::salts::Salts;
 use crate::firewall::session::Sessions;
 use crate::firewall::{Firewall, Parts, now};
 use crate::gate::Gate;
 use crate::ledger::{Entry, Ledger, Step, load_or_create_key};
+use crate::notify::Notify;
 use crate::operator::{self, Names, Operator};
+use crate::pool::{Pool, pool};
 use crate::review::Reviews;
 use crate::store::{Sqlite, Store};
+use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::{self, Sources};
 use crate::warrants::Warrants;
 
 const RELOAD: Duration = Duration::from_secs(2);
 const SWEEP: Duration = Duration::from_secs(1);
+const FORGET: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -76,14 +82,26 @@ pub fn run(args: Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
 }
 
 async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Result<ExitCode> {
-    let secrets = Secrets::load_or_create(data_dir)?;
+    let sealing_key = sealing_key(data_dir)?;
     let key = load_or_create_key(data_dir)?;
     let ledger = Ledger::open(&data_dir.join("ledger"), key.clone(), "herma")?;
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(data_dir)?);
     let (public, people_store, times) = (key.verifying_key(), Arc::clone(&store), settings.times);
     let gate = Gate::restore(Arc::clone(&store), ledger.clone(), key, settings.times).await?;
-    let Settings { file, listen, operator: people, servers, agents, policy, warrants, frame_limit, .. } =
-        settings;
+    let Settings {
+        file,
+        listen,
+        operator: people,
+        servers,
+        agents,
+        policy,
+        warrants,
+        frame_limit,
+        retention,
+        ..
+    } = settings;
+    let pool = pool(is_tls(&servers, &settings.notify, &settings.telemetry));
+    let telemetry = Telemetry::start(&settings.telemetry, &pool);
     ledger.record(
         Entry::new(now(), Step::Started)
             .with("version", env!("CARGO_PKG_VERSION"))
@@ -97,12 +115,13 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
         definitions: Definitions::new(Arc::clone(&store), ledger.clone()),
         sessions: Sessions::restore(Arc::clone(&store)).await?,
         warrants: Warrants::restore(Arc::clone(&store), warrants, now()).await?,
-        reviews: Reviews::new(store),
+        reviews: Reviews::new(Arc::clone(&store)),
         ledger: ledger.clone(),
-        seed: secrets.seed()?,
-        salt: secrets.salt,
+        telemetry: Arc::clone(&telemetry),
+        salts: Salts::restore(Arc::clone(&store), now()).await?,
+        seed: seed()?,
     });
-    let door = Arc::new(Door::new(Arc::clone(&firewall), secrets.states, frame_limit));
+    let door = Arc::new(Door::new(Arc::clone(&firewall), sealing_key, frame_limit));
     let (stop, stopping) = watch::channel(false);
 
     let has_servers = !servers.is_empty();
@@ -132,11 +151,25 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
     };
     let control_listener = control::bind(data_dir)
         .with_context(|| format!("cannot bind the control socket in {}", data_dir.display()))?;
+    let mut metrics = None;
+    if let Some(address) = settings.telemetry.metrics {
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("cannot serve metrics on {address}"))?;
+        let sources = Sources {
+            telemetry: Arc::clone(&telemetry),
+            gate: Arc::clone(&firewall.gate),
+            ledger: ledger.clone(),
+            store: Arc::clone(&store),
+        };
+        metrics = Some(format!("http://{}/metrics", listener.local_addr()?));
+        tokio::spawn(metrics::serve(listener, Arc::new(sources)));
+    }
     let about = About {
         address,
         people: operator.as_deref().map(Operator::url),
         data_dir,
         file: file.as_deref(),
+        metrics,
         servers: servers.iter().map(|server| server.name.as_str()).collect(),
     };
     about.write()?;
@@ -146,9 +179,19 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
     if let (Some(listener), Some(operator)) = (people_listener, &operator) {
         tokio::spawn(operator::serve(listener, Arc::clone(operator), stopping.clone()));
     }
+    let notify = Notify::start(
+        settings.notify,
+        Arc::clone(&store),
+        Arc::clone(&firewall.gate),
+        &ledger,
+        Arc::new(now),
+        pool.clone(),
+    );
     let control = Arc::new(Control {
         firewall: Arc::clone(&firewall),
         people: operator,
+        store: Arc::clone(&store),
+        notify: notify.await?,
         wraps,
         stop: stop.clone(),
         status: about.status(),
@@ -158,8 +201,7 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
 
     let serving_agents = match (agent_listener, address) {
         (Some(listener), Some(address)) => {
-            let tls = servers.iter().any(|server| matches!(&server.upstream, Configured::Http { url, .. } if url.scheme_str() == Some("https")));
-            let routes = routes(servers, &door, upstream::pool(tls))?;
+            let routes = routes(servers, &door, pool)?;
             let agents =
                 Arc::new(Agents { door: Arc::clone(&door), routes, agents, hosts: listen.hosts, address });
             let serving = tokio::spawn(http::serve(listener, Arc::clone(&agents), stopping.clone()));
@@ -168,6 +210,7 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
         _ => None,
     };
     let upkeep = tokio::spawn(keep_up(Arc::clone(&firewall), file));
+    let forgetting = tokio::spawn(forget(Arc::clone(&firewall), store, retention));
 
     interrupted(stopping).await;
     stop.send_replace(true);
@@ -177,6 +220,8 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
     }
     let _ = serving_control.await;
     upkeep.abort();
+    forgetting.abort();
+    telemetry.flush().await;
     let _ = fs::remove_file(crate::control::socket(data_dir));
     let _ = fs::remove_file(data_dir.join("daemon.json"));
     ledger.record(Entry::new(now(), Step::Stopped))?;
@@ -193,7 +238,7 @@ fn compile(settings: &Settings) -> Result<Rules, crate::config::ConfigError> {
 fn routes(
     servers: Vec<crate::config::Server>,
     door: &Arc<Door>,
-    pool: upstream::Pool,
+    pool: Pool,
 ) -> anyhow::Result<HashMap<String, Route>> {
     let guard = std::env::current_exe().context("cannot find herma itself")?;
     let route = |server: crate::config::Server| {
@@ -233,6 +278,34 @@ async fn bind_people(people: &crate::config::Operator) -> anyhow::Result<Option<
     Ok(Some((listener, names)))
 }
 
+/// Whether any connection is to be encrypted: reading the roots of this machine takes a while.
+fn is_tls(
+    servers: &[crate::config::Server],
+    notify: &crate::notify::Setup,
+    telemetry: &crate::telemetry::Setup,
+) -> bool {
+    let servers = servers.iter().filter_map(|server| match &server.upstream {
+        Configured::Http { url, .. } => Some(url),
+        Configured::Process { .. } => None,
+    });
+    let channels = notify.channels.iter().map(|channel| &channel.url);
+    let mut urls = servers.chain(channels).chain(&telemetry.otlp);
+    urls.any(|url| url.scheme_str() == Some("https"))
+}
+
+/// Forgets in time what the file says is kept for a time.
+async fn forget(firewall: Arc<Firewall>, store: Arc<dyn Store>, retention: Retention) {
+    let mut look = tokio::time::interval(FORGET);
+    loop {
+        look.tick().await;
+        if let Err(error) =
+            firewall.forget_in_time(&*store, retention.arguments_ms, retention.decisions_ms).await
+        {
+            tracing::error!(%error, "what is older than it may be could not be forgotten");
+        }
+    }
+}
+
 /// Sweeps the gate, and takes up a changed file; a bad one changes nothing but the log.
 async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>) {
     let mut sweep = tokio::time::interval(SWEEP);
@@ -245,6 +318,9 @@ async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>) {
             _ = sweep.tick() => {
                 if let Err(error) = firewall.gate.sweep(now()).await {
                     tracing::error!(%error, "holds could not be swept");
+                }
+                if let Err(error) = firewall.salts.keep_up(now()).await {
+                    tracing::error!(%error, "no salt for tomorrow's digests could be kept");
                 }
                 if let Err(error) = firewall.warrants.keep_clock().await {
                     tracing::error!(%error, "the time could not be kept");
@@ -311,6 +387,7 @@ struct About<'a> {
     people: Option<String>,
     data_dir: &'a Path,
     file: Option<&'a Path>,
+    metrics: Option<String>,
     servers: Vec<&'a str>,
 }
 
@@ -325,6 +402,7 @@ impl About<'_> {
             "version": env!("CARGO_PKG_VERSION"),
             "agent": self.agent_url(),
             "operator": self.people,
+            "metrics": self.metrics,
             "servers": self.servers,
             "config": self.file,
             "data": self.data_dir,
@@ -362,34 +440,27 @@ impl About<'_> {
     }
 }
 
-/// Random values that must survive a restart, readable by this user alone.
-struct Secrets {
-    salt: [u8; 32],
-    states: [u8; 32],
+/// The random value that seals what clients carry for us; it must survive a restart, and this user alone reads it.
+fn sealing_key(data_dir: &Path) -> anyhow::Result<[u8; 32]> {
+    let path = data_dir.join("secrets");
+    let bytes = fs::read(&path).unwrap_or_default();
+    if let Some(key) = bytes.last_chunk::<32>() {
+        return Ok(*key);
+    }
+    let mut key = [0u8; 32];
+    getrandom::fill(&mut key)?;
+    fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)?
+        .write_all(&key)?;
+    Ok(key)
 }
 
-impl Secrets {
-    fn load_or_create(data_dir: &Path) -> anyhow::Result<Self> {
-        let path = data_dir.join("secrets");
-        let mut bytes = fs::read(&path).unwrap_or_default();
-        if bytes.len() != 64 {
-            bytes = vec![0u8; 64];
-            getrandom::fill(&mut bytes)?;
-            fs::OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .mode(0o600)
-                .open(&path)?
-                .write_all(&bytes)?;
-        }
-        let (salt, states) = bytes.split_at(32);
-        Ok(Self { salt: salt.try_into()?, states: states.try_into()? })
-    }
-
-    fn seed(&self) -> anyhow::Result<u64> {
-        let mut seed = [0u8; 8];
-        getrandom::fill(&mut seed)?;
-        Ok(u64::from_le_bytes(seed))
-    }
+fn seed() -> anyhow::Result<u64> {
+    let mut seed = [0u8; 8];
+    getrandom::fill(&mut seed)?;
+    Ok(u64::from_le_bytes(seed))
 }

@@ -2,10 +2,12 @@
 
 mod approvals;
 pub mod import;
+mod notify;
 mod operator;
 pub mod packs;
 mod paths;
 mod resolve;
+mod telemetry;
 mod typed;
 mod warrants;
 
@@ -38,8 +40,20 @@ pub struct Settings {
     pub packs: Vec<packs::Pack>,
     pub times: Times,
     pub warrants: Setup,
+    pub notify: crate::notify::Setup,
+    pub telemetry: crate::telemetry::Setup,
+    pub retention: Retention,
     /// Largest JSON-RPC frame that is read, in bytes.
     pub frame_limit: usize,
+}
+
+/// How long what is kept; `None` for ever.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Raw arguments of held calls, and the salts of the digests in the ledger.
+    pub arguments_ms: Option<i64>,
+    /// Decided holds and reviews with their redacted views. The ledger keeps its lines.
+    pub decisions_ms: Option<i64>,
 }
 
 /// Where agents connect.

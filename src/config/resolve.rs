@@ -35,6 +35,9 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Settings, ConfigError> 
         packs: reader.packs(&file.rule_packs, &file.trusted_packs)?,
         times: reader.times(&file.holds)?,
         warrants: reader.warrants(&file)?,
+        notify: reader.notify(&file)?,
+        telemetry: reader.telemetry(&file.telemetry)?,
+        retention: reader.retention(&file.ledger)?,
         frame_limit: reader.frame_limit(file.limits.frame.as_ref())?,
     })
 }

@@ -30,6 +30,9 @@ pub(super) struct File {
     pub(super) limits: Limits,
     pub(super) warrants: Warrants,
     pub(super) ledger: Ledger,
+    pub(super) notify: Vec<Spanned<super::notify::TypedChannel>>,
+    pub(super) escalation: Vec<Spanned<super::notify::TypedRung>>,
+    pub(super) telemetry: super::telemetry::TypedTelemetry,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -37,6 +40,12 @@ pub(super) struct File {
 pub(super) struct Ledger {
     /// Keep short plain arguments, redacted, so that warrants can be learned from them.
     pub(super) learn: bool,
+    /// How long raw arguments of held calls are kept, in days as "30d".
+    pub(super) keep_arguments: Option<Spanned<String>>,
+    /// How long decided holds and reviews are kept, in days as "400d".
+    pub(super) keep_decisions: Option<Spanned<String>>,
+    /// The channel that gets every signed checkpoint.
+    pub(super) push_checkpoints: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

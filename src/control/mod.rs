@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod operator;
+pub mod records;
 pub mod server;
 pub mod wire;
 

@@ -162,6 +162,7 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
             }
             Value::Null
         }
+        Ask::Records(ask) => super::records::answer(ask, control).await?,
         Ask::Stop | Ask::Watch => Value::Null,
     })
 }

@@ -13,7 +13,9 @@ use super::operator;
 use super::wire::{self, Hello, Role, Told, VERSION, Wrapping};
 use crate::firewall::Firewall;
 use crate::gate::{Approver, Method};
+use crate::notify::Notify;
 use crate::operator::Operator;
+use crate::store::Store;
 
 /// What commands reach.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct Control {
     pub firewall: Arc<Firewall>,
     /// The listener for people, unless it is off.
     pub people: Option<Arc<Operator>>,
+    pub store: Arc<dyn Store>,
+    pub notify: Arc<Notify>,
     /// Where connections of wrapped servers go.
     pub wraps: mpsc::UnboundedSender<(UnixStream, Wrapping)>,
     pub stop: watch::Sender<bool>,

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::records::AskRecords;
 use crate::config::Denial;
 use crate::firewall::Similar;
 use crate::gate::{Decision, Frozen, Seen};
@@ -130,6 +131,8 @@ pub enum Ask {
     RemoveApprover {
         name: String,
     },
+    /// The record, and messages to people.
+    Records(AskRecords),
     Stop,
 }
 

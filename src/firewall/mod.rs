@@ -5,14 +5,17 @@
 //! (step 1) and spends the permit afterwards (7 forward, 8 settle); every step records itself (9).
 
 pub mod definitions;
+mod forget;
 pub mod outcome;
 pub mod permit;
 pub mod refusal;
+pub mod salts;
 mod schema;
 mod seen;
 pub mod session;
 mod trace;
 mod waiting;
+mod watched;
 mod words;
 
 use std::fmt;
@@ -25,6 +28,7 @@ use crate::ledger::{Entry, Ledger, LedgerError, Step, Waiting};
 use crate::policy::{Policy, Route, Ruling, Subject};
 use crate::review::Reviews;
 use crate::store::RevokedRow;
+use crate::telemetry::{End, Span, Telemetry};
 use crate::warrants::{Checked, Party, WarrantError, Warrants};
 use arc_swap::ArcSwap;
 use herma_scoring::{Assessment, Context, Rules, SideEffect};
@@ -34,8 +38,10 @@ use herma_warrant::warrant::WarrantId;
 use definitions::Definitions;
 pub use permit::Permit;
 pub use refusal::Refusal;
+use salts::Salts;
 use session::{Session, Sessions};
 use waiting::{Edit, Passage};
+use watched::Watched;
 pub(crate) use words::in_words;
 pub use words::{For, Loose, Past, Preview, Similar};
 
@@ -50,8 +56,8 @@ pub struct Firewall {
     pub reviews: Reviews,
     pub warrants: Warrants,
     pub calls: CallIds,
-    /// Keeps argument digests in the ledger from being guessed back.
-    salt: [u8; 32],
+    pub salts: Salts,
+    pub telemetry: Arc<Telemetry>,
 }
 
 impl fmt::Debug for Firewall {
@@ -61,7 +67,7 @@ impl fmt::Debug for Firewall {
 }
 
 /// The parts a firewall is made of.
-#[expect(missing_debug_implementations, reason = "it holds the salt and is taken apart at once")]
+#[derive(Debug)]
 pub struct Parts {
     pub rules: Rules,
     pub policy: Policy,
@@ -71,8 +77,9 @@ pub struct Parts {
     pub sessions: Sessions,
     pub reviews: Reviews,
     pub warrants: Warrants,
+    pub telemetry: Arc<Telemetry>,
+    pub salts: Salts,
     pub seed: u64,
-    pub salt: [u8; 32],
 }
 
 /// How a call comes out of the firewall when it is not refused.
@@ -112,7 +119,8 @@ impl Firewall {
             reviews: parts.reviews,
             warrants: parts.warrants,
             calls: CallIds::new(parts.seed),
-            salt: parts.salt,
+            salts: parts.salts,
+            telemetry: parts.telemetry,
         })
     }
 
@@ -122,6 +130,23 @@ impl Firewall {
         call: Call,
         session: &Arc<Session>,
         client: &mut impl Waits,
+    ) -> Result<Admission, Refusal> {
+        let mut span = self.telemetry.begin(&call, session.private);
+        let admitted = self.pass(call, session, client, &mut span).await;
+        match &admitted {
+            Ok(Admission::Permit(_)) => {}
+            Ok(Admission::Answered(_)) => span.end(End::Ran, None),
+            Err(refusal) => span.end(End::Refused(refusal.code()), None),
+        }
+        admitted
+    }
+
+    async fn pass(
+        self: &Arc<Self>,
+        call: Call,
+        session: &Arc<Session>,
+        client: &mut impl Waits,
+        span: &mut Span,
     ) -> Result<Admission, Refusal> {
         let policy = self.policy.load_full();
         let assessment = self.assess(&call, session)?;
@@ -136,6 +161,7 @@ impl Firewall {
         let mut judged = Judged { assessment, checked, ruling, standing: None };
         let denied = self.heed_people(&call, &mut judged);
         let routed = self.record_routed(&call, &judged, &policy)?;
+        span.routed(trace::watched(&judged));
         if let Some(denied) = denied {
             return Err(denied);
         }
@@ -145,16 +171,18 @@ impl Firewall {
                 let Ruling { rule, why, .. } = judged.ruling;
                 return Err(Refusal::Blocked { rule: rule.into_owned(), why: why.into_owned() });
             }
-            Route::Gate => Some(self.gate(&call, session, &judged, &policy, client).await?),
+            Route::Gate => {
+                Some(self.gate(&call, session, &judged, &policy, &mut Watched { client, span }).await?)
+            }
         };
         let permit = match passage {
-            None => self.permit(call, judged, routed, None).await?,
-            Some(Passage::Approved(claim)) => self.permit(call, judged, routed, Some(claim)).await?,
+            None => self.permit(call, judged, routed, None, span).await?,
+            Some(Passage::Approved(claim)) => self.permit(call, judged, routed, Some(claim), span).await?,
             Some(Passage::Edited(claim, edit)) => {
                 let Edit { call, judged: now, told } = *edit;
                 // The proof that came with the call is used up; what it draws is what the changed call draws.
                 let checked = now.checked.with_keys_of(judged.checked);
-                let permit = self.permit(call, Judged { checked, ..now }, routed, Some(claim)).await?;
+                let permit = self.permit(call, Judged { checked, ..now }, routed, Some(claim), span).await?;
                 permit.telling(told)
             }
             Some(Passage::Answered(answer)) => return Ok(Admission::Answered(answer)),
@@ -188,6 +216,7 @@ impl Firewall {
         judged: Judged,
         routed: Waiting,
         claim: Option<Claim>,
+        span: &mut Span,
     ) -> Result<Permit, Refusal> {
         let Judged { assessment, checked, ruling, standing } = judged;
         if let Some(rule) = &standing
@@ -226,15 +255,18 @@ impl Firewall {
                 return Err(error.into());
             }
         }
-        Ok(Permit::mint(Arc::clone(self), call, routed, claim))
+        Ok(Permit::mint(Arc::clone(self), call, routed, claim, span.take()))
     }
 
     fn record_routed(&self, call: &Call, judged: &Judged, policy: &Policy) -> Result<Waiting, LedgerError> {
-        self.ledger.record(trace::routed(now(), call, judged, policy, &self.rules(), &self.salt))
+        self.telemetry.counts.call(judged.ruling.route.name(), judged.assessment.class.name());
+        let at = now();
+        self.ledger.record(trace::routed(at, call, judged, policy, &self.rules(), &self.salts.of(at)))
     }
 
     /// A line for what never became a call.
     pub fn record_refused(&self, origin: &Origin, what: &str, why: &str) {
+        self.telemetry.counts.refused();
         let entry = Entry::new(now(), Step::Refused)
             .with("principal", &*origin.principal)
             .with("session", &*origin.session)

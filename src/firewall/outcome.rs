@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::telemetry::End;
+
 /// The end of a forwarded call, as far as the carrier saw it.
 #[derive(Debug)]
 pub enum Outcome {
@@ -23,6 +25,16 @@ impl Outcome {
             Self::Passed => "passed",
             Self::Failed => "failed",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// For those who watch; `None` when nobody saw the end.
+    pub(super) fn end(&self) -> Option<End<'static>> {
+        match self {
+            Self::Answered { is_error: false, .. } | Self::Passed => Some(End::Ran),
+            Self::Answered { is_error: true, .. } => Some(End::ToolError),
+            Self::Failed => Some(End::Failed),
+            Self::Unknown => None,
         }
     }
 

@@ -10,6 +10,7 @@ use super::{Firewall, now};
 use crate::call::{Call, CallId};
 use crate::gate::{Answer, Claim};
 use crate::ledger::{Detail, Entry, Step, Waiting};
+use crate::telemetry::Span;
 
 /// The right to forward one call once. Only [`Firewall::admit`] mints it, and spending it consumes it.
 #[derive(Debug)]
@@ -20,9 +21,15 @@ pub struct Permit {
 }
 
 impl Permit {
-    pub(super) fn mint(firewall: Arc<Firewall>, call: Call, routed: Waiting, claim: Option<Claim>) -> Self {
-        let frame = call.frame;
-        let open = Open { firewall, call: call.id, routed, claim, started: Instant::now(), told: None };
+    pub(super) fn mint(
+        firewall: Arc<Firewall>,
+        call: Call,
+        routed: Waiting,
+        claim: Option<Claim>,
+        span: Span,
+    ) -> Self {
+        let frame = span.stamp(call.frame);
+        let open = Open { firewall, call: call.id, routed, claim, span, started: Instant::now(), told: None };
         Self { frame, settlement: Settlement { open: Some(open) } }
     }
 
@@ -68,6 +75,7 @@ struct Open {
     /// The line that says how it was routed.
     routed: Waiting,
     claim: Option<Claim>,
+    span: Span,
     started: Instant,
     told: Option<String>,
 }
@@ -109,7 +117,11 @@ impl Drop for Settlement {
 
 impl Open {
     fn close(self, took: Duration, outcome: Outcome) {
-        let Self { firewall, call, routed, claim, told, .. } = self;
+        let Self { firewall, call, routed, claim, mut span, told, .. } = self;
+        if let Some(end) = outcome.end() {
+            span.end(end, Some(took));
+        }
+        drop(span);
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let facts = |detail: &mut Detail| {
             detail.push("bytes", outcome.bytes());

@@ -163,10 +163,11 @@ async fn open(dir: &Path, times: Times) -> Arc<Firewall> {
         definitions: Definitions::new(Arc::clone(&store), ledger.clone()),
         sessions: Sessions::restore(Arc::clone(&store)).await.unwrap(),
         warrants: Warrants::restore(Arc::clone(&store), Setup::default(), now()).await.unwrap(),
+        salts: Salts::restore(Arc::clone(&store), now()).await.unwrap(),
         reviews: Reviews::new(store),
         ledger,
+        telemetry: Arc::default(),
         seed: 1,
-        salt: [0; 32],
     })
 }
 

@@ -10,6 +10,7 @@ use super::session::Session;
 use crate::call::{Call, Digest};
 use crate::ledger::{Entry, Step};
 use crate::policy::{Policy, Route, Ruling};
+use crate::telemetry::Routed;
 
 /// Bytes of each end of a long text that go into its digest.
 const END: usize = 8 << 10;
@@ -64,6 +65,20 @@ pub(super) fn routed(
         .with("session", &*call.origin.session)
         .with("tool_name", call.tool.as_str())
         .with("would", ruling.would.map(Route::name))
+}
+
+/// What those who watch are told of a judged call.
+pub(super) fn watched(judged: &Judged) -> Routed<'_> {
+    let Judged { assessment, checked, ruling, .. } = judged;
+    Routed {
+        route: ruling.route.name(),
+        rule: &ruling.rule,
+        class: assessment.class.name(),
+        grant: grant(&checked.grant),
+        risk_score: round(assessment.risk_score),
+        confidence: round(assessment.confidence),
+        crisis_sensitive: assessment.crisis_sensitive,
+    }
 }
 
 /// A salted digest of the arguments. Of a long text that is only read with, its two ends and its length: hashing

@@ -4,6 +4,7 @@
 //! the store, and nobody is told before the store and the ledger have it. Time is an argument.
 
 mod asked;
+mod check;
 mod decide;
 mod figures;
 mod freeze;
@@ -29,6 +30,7 @@ use crate::policy::{Needs, Standing};
 use crate::store::{Edited, FreezeRow, HoldChange, HoldFilter, HoldRow, HoldState, Order, Store, StoreError};
 
 use asked::Asked;
+pub use check::{BadReceipt, check_receipt};
 pub use decide::{check_second_person, needs};
 pub use figures::Figures;
 pub use freeze::{Frozen, NotFreezable};
@@ -412,6 +414,11 @@ impl Gate {
 
     pub async fn show(&self, id: &str) -> Result<HoldRow, GateError> {
         self.store.hold(id).await?.ok_or_else(|| GateError::Unknown(id.to_owned()))
+    }
+
+    /// How many calls wait for a person now.
+    pub fn waiting(&self) -> usize {
+        self.open().values().filter(|hold| hold.row().state == HoldState::Pending).count()
     }
 
     /// Every change from now on. A listener that falls behind is told that it missed some.

@@ -34,6 +34,20 @@ pub enum Verdict {
     Unknown,
 }
 
+impl Verdict {
+    /// The stable word for machines.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Approved { .. } => "approved",
+            Self::Denied { .. } => "denied",
+            Self::Expired => "expired",
+            Self::Superseded => "superseded",
+            Self::Answered(_) => "answered",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl Stay {
     pub(super) fn new(gate: Arc<Gate>, hold: Arc<Hold>) -> Self {
         hold.come();

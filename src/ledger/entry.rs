@@ -82,6 +82,8 @@ pub enum Step {
     Standing,
     /// Something was frozen, or that was lifted.
     Freeze,
+    /// Something that is kept beside the ledger was forgotten on a person's word, or in time.
+    Erased,
     /// The ledger itself was interrupted and goes on: a torn last line, a full disk.
     Recovered,
     /// The proxy stopped.

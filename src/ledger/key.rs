@@ -42,10 +42,14 @@ pub fn load_or_create_key(data_dir: &Path) -> Result<SigningKey, LedgerError> {
 
 /// Reads the public key that checkpoints are checked with.
 pub fn load_public_key(data_dir: &Path) -> Result<VerifyingKey, LedgerError> {
-    let path = data_dir.join(PUBLIC);
-    let text = std::fs::read_to_string(&path).map_err(LedgerError::io(&path))?;
-    VerifyingKey::from_bytes(&*parse(&path, &text)?)
-        .map_err(|_| refuse(&path, "not an Ed25519 public key".into()))
+    read_public_key(&data_dir.join(PUBLIC))
+}
+
+/// Reads such a key from a file of its own.
+pub fn read_public_key(path: &Path) -> Result<VerifyingKey, LedgerError> {
+    let text = std::fs::read_to_string(path).map_err(LedgerError::io(path))?;
+    VerifyingKey::from_bytes(&*parse(path, &text)?)
+        .map_err(|_| refuse(path, "not an Ed25519 public key".into()))
 }
 
 fn create(data_dir: &Path) -> Result<SigningKey, LedgerError> {

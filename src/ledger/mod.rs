@@ -14,10 +14,13 @@
 //! taken has its outcome in that line.
 
 mod entry;
+mod figures;
 mod journal;
 mod key;
 mod note;
+pub mod ocsf;
 mod proof;
+mod query;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -30,14 +33,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use entry::{Detail, Entry, MAX_ENTRY_BYTES, Record, Step};
-pub use key::{load_or_create_key, load_public_key};
+pub use figures::Figures;
+pub use key::{load_or_create_key, load_public_key, read_public_key};
 pub use note::SignedHead;
-pub use proof::{check_proof, head, prove};
+pub use proof::{check_proof, entry_of, head, prove};
+pub use query::{About, Found, Gap, Hit, Page, Paging, Query, query, search};
 pub use segment::{Backwards, Follower, Line, Place, Reader};
-pub use verify::{Problem, Report, verify};
+pub use verify::{Problem, Report, verify, verify_against};
 
 use journal::Journal;
 pub use writer::Waiting;
@@ -100,6 +105,7 @@ impl Ledger {
     fn start(journal: Journal) -> Result<Self, LedgerError> {
         let dir = journal.dir().to_owned();
         let shared = Arc::new(Shared::default());
+        shared.heads.send_replace(Some(journal.head().clone()));
         let writer = Writer::new(journal, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("ledger".into())
@@ -131,6 +137,15 @@ impl Ledger {
     /// Why the ledger cannot be written at the moment, if it cannot. It keeps trying by itself.
     pub fn health(&self) -> Result<(), LedgerError> {
         self.0.shared.health()
+    }
+
+    /// The newest signed checkpoint, and every one after it.
+    pub fn heads(&self) -> watch::Receiver<Option<SignedHead>> {
+        self.0.shared.heads.subscribe()
+    }
+
+    pub fn figures(&self) -> &Figures {
+        &self.0.shared.figures
     }
 
     /// Signs a checkpoint over everything recorded so far.

@@ -4,13 +4,15 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use data_encoding::BASE64;
 use ed25519_dalek::VerifyingKey;
 use tlog_tiles::{Hash, TileHashReader, check_record, prove_record, record_hash};
 
 use super::journal::CHECKPOINT;
 use super::note;
+use super::segment::Reader;
 use super::tree::Tiles;
-use super::{LedgerError, SignedHead};
+use super::{LedgerError, Record, SignedHead};
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
@@ -24,7 +26,8 @@ pub fn head(dir: &Path, key: &VerifyingKey) -> Result<Option<SignedHead>, Ledger
     }
 }
 
-/// Proves that the newest checkpoint covers entry `seq`.
+/// Proves that the newest checkpoint covers entry `seq`. The entry goes with it, so that the text is all that is
+/// needed to check it.
 pub fn prove(dir: &Path, key: &VerifyingKey, seq: u64) -> Result<String, LedgerError> {
     let path = dir.join(CHECKPOINT);
     let note = std::fs::read(&path).map_err(LedgerError::io(&path))?;
@@ -35,13 +38,24 @@ pub fn prove(dir: &Path, key: &VerifyingKey, seq: u64) -> Result<String, LedgerE
     let tiles = Tiles::new(dir);
     let reader = TileHashReader::new(head.size, root(&head)?, &tiles);
     let path = prove_record(head.size, seq, &reader).map_err(refuse)?;
-    let mut text = format!("{HEADER}\nindex {seq}\n");
+    let entry = Reader::open_from(dir, seq)?
+        .filter_map(Result::ok)
+        .find(|line| Record::parse(&line.bytes).is_ok_and(|record| record.seq == seq))
+        .ok_or_else(|| refuse(format!("entry {seq} is signed, but its line is gone")))?;
+    let mut text = format!("{HEADER}\nextra {}\nindex {seq}\n", BASE64.encode(&entry.bytes));
     for hash in path {
         let _ = writeln!(text, "{hash}");
     }
     text.push('\n');
     text.push_str(&head.note);
     Ok(text)
+}
+
+/// The entry that goes with a proof.
+pub fn entry_of(proof: &str) -> Result<Vec<u8>, LedgerError> {
+    let extra = proof.lines().nth(1).and_then(|line| line.strip_prefix("extra "));
+    let extra = extra.ok_or_else(|| refuse("no entry goes with it: give it as a file of its own"))?;
+    BASE64.decode(extra.as_bytes()).map_err(refuse)
 }
 
 /// Checks a proof against the bytes of an entry (without line feed). Returns the entry's number

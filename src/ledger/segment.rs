@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{LedgerError, MAX_ENTRY_BYTES};
+use super::{LedgerError, MAX_ENTRY_BYTES, Record};
 
 /// Entries per file: sixteen tiles of the tree.
 pub(super) const LINES: u64 = 4096;
@@ -59,6 +59,18 @@ pub(super) fn list(dir: &Path) -> Result<Vec<u64>, LedgerError> {
     }
     files.sort_unstable();
     Ok(files)
+}
+
+/// The file in which entries of this time and later begin.
+pub(super) fn since(dir: &Path, at: i64) -> Result<u64, LedgerError> {
+    let files = list(dir)?;
+    let begins_later = |file: &u64| {
+        let mut lines = Reader::open_only(dir, [*file, *file]).into_iter().flatten();
+        let first = lines.next().and_then(Result::ok).and_then(|line| Record::parse(&line.bytes).ok());
+        first.is_some_and(|record| record.at >= at)
+    };
+    let after = files.partition_point(|file| !begins_later(file));
+    Ok(after.checked_sub(1).and_then(|before| files.get(before)).copied().unwrap_or_default())
 }
 
 /// What a segment is written to: a file, or in tests a disk that runs full.
@@ -214,6 +226,13 @@ impl Reader {
         let mut files: VecDeque<u64> = list(dir)?.into();
         files.retain(|file| *file >= seq / LINES);
         Ok(Self { dir: dir.to_owned(), files, current: None })
+    }
+
+    /// Reads these files only, those that are there.
+    pub(super) fn open_only(dir: &Path, files: [u64; 2]) -> Result<Self, LedgerError> {
+        let mut there: VecDeque<u64> = list(dir)?.into();
+        there.retain(|file| files.contains(file));
+        Ok(Self { dir: dir.to_owned(), files: there, current: None })
     }
 
     fn read(&mut self) -> Result<Option<Line>, LedgerError> {

@@ -1,4 +1,5 @@
 mod disk;
+mod queries;
 mod tampering;
 
 use std::fs;

@@ -87,8 +87,27 @@ fn missing(first: u64, last: u64) -> String {
 /// checkpoint that were changed into other well-formed entries, and a ledger put back as a whole
 /// to an earlier signed state. Against both, keep checkpoints elsewhere.
 pub fn verify(dir: &Path, key: &VerifyingKey) -> Result<Report, LedgerError> {
+    verify_against(dir, key, None)
+}
+
+/// The same, and against a checkpoint that was kept elsewhere, given with the name to call it by: the ledger must
+/// hold every entry it covers and lead to its root.
+pub fn verify_against(
+    dir: &Path,
+    key: &VerifyingKey,
+    kept: Option<(&str, &[u8])>,
+) -> Result<Report, LedgerError> {
     let mut report = Report::default();
-    let heads = read_heads(dir, key, &mut report)?;
+    let mut heads = read_heads(dir, key, &mut report)?;
+    if let Some((file, note)) = kept {
+        let head = note::open(note, key)?;
+        if heads.last().is_none_or(|newest| newest.head.size < head.size) {
+            let why = format!("covers {} entries, and nothing signed here covers as many", head.size);
+            report.add(Problem::Checkpoint { file: file.into(), why });
+        }
+        let at = heads.partition_point(|known| known.head.size <= head.size);
+        heads.insert(at, Head { file: file.into(), head });
+    }
     let tiles = Tiles::new(dir);
 
     let mut from_tiles = Walk::new(&heads, &tiles);

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
+use super::figures::Figures;
 use super::journal::Journal;
 use super::{CAPACITY, Detail, Entry, LedgerError, SignedHead, Step};
 
@@ -39,6 +40,9 @@ pub(super) struct Shared {
     wake: Condvar,
     failed: AtomicBool,
     failure: Mutex<Option<Arc<str>>>,
+    /// The newest signed checkpoint.
+    pub(super) heads: watch::Sender<Option<SignedHead>>,
+    pub(super) figures: Figures,
 }
 
 #[derive(Debug, Default)]
@@ -199,6 +203,14 @@ impl Writer {
                 }
             }
             let outcome = self.work(closing || !heads.is_empty());
+            self.shared.heads.send_if_modified(|known| {
+                let head = self.journal.head();
+                let is_new = known.as_ref() != Some(head);
+                if is_new {
+                    *known = Some(head.clone());
+                }
+                is_new
+            });
             if closing {
                 heads.append(&mut self.shared.end());
             }
@@ -225,7 +237,7 @@ impl Writer {
             .and_then(|()| self.append(&mut written))
             .and_then(|()| {
                 if !written.is_empty() || self.outage.is_some() {
-                    self.journal.sync()
+                    self.shared.figures.time_sync(|| self.journal.sync())
                 } else {
                     self.journal.sync_if_due()
                 }
@@ -263,6 +275,7 @@ impl Writer {
             let count = self.journal.room().min(self.pending.len());
             let entries = self.pending.iter().take(count).map(|pending| &pending.entry);
             let first = self.journal.append(entries)?;
+            self.shared.figures.add_lines(count as u64);
             for (seq, pending) in (first..).zip(self.pending.drain(..count)) {
                 if let Kind::Durable(reply) = pending.kind {
                     written.push((seq, reply));

@@ -5,6 +5,8 @@
 //! is raw, and [`Store::purge`] ends its life.
 
 mod decisions;
+mod erasure;
+mod notices;
 mod people;
 mod rows;
 pub mod sqlite;
@@ -20,6 +22,8 @@ use std::pin::Pin;
 use herma_warrant::warrant::WarrantId;
 
 pub use decisions::{Decided, Edited, FreezeRow, StandingRow, VoteRow};
+pub use erasure::{Erase, Erased};
+pub use notices::{ChannelOff, Notice, Notified};
 pub use people::{ApproverRow, KeyKind, KeyRow};
 pub use rows::{
     HoldChange, HoldFilter, HoldRow, HoldState, Latch, LatchEvent, Order, Pinned, Purged, ReviewChange,
@@ -176,6 +180,42 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Removes an approver with all keys.
     fn remove_approver(&self, name: &str) -> Task<'_, bool>;
+    /// Keeps a message to be delivered, and whom it tells of what, both or neither.
+    fn queue_notice(&self, notice: Notice, told: Vec<Notified>) -> Task<'_, ()>;
+
+    /// Keeps a message as it stands now.
+    fn put_notice(&self, notice: Notice) -> Task<'_, ()>;
+
+    /// A message that arrived, or that nobody needs any more, is forgotten.
+    fn drop_notice(&self, id: &str) -> Task<'_, ()>;
+
+    /// The message of a channel that is to be tried next.
+    fn next_notice(&self, channel: &str) -> Task<'_, Option<Notice>>;
+
+    fn notices(&self) -> Task<'_, Vec<Notice>>;
+
+    fn dead_notices(&self) -> Task<'_, u64>;
+
+    /// What the ladder has told of the holds that are still pending.
+    fn notified(&self) -> Task<'_, Vec<Notified>>;
+
+    /// Gives up a channel and everything that waits for it.
+    fn switch_channel_off(&self, off: ChannelOff) -> Task<'_, ()>;
+
+    fn switch_channel_on(&self, channel: &str) -> Task<'_, ()>;
+
+    fn channels_off(&self) -> Task<'_, Vec<ChannelOff>>;
+
+    /// The salt of a day since 1970: the one that is kept, else `fresh`, which is kept from now on.
+    fn salt(&self, day: i64, fresh: [u8; 32]) -> Task<'_, [u8; 32]>;
+
+    fn erase(&self, what: Erase) -> Task<'_, Erased>;
+
+    /// Forgets the raw arguments of calls before this time that are over, and the salts of the days before it.
+    fn age(&self, before_ms: i64) -> Task<'_, Erased>;
+
+    /// Forgets holds and reviews that were over before this time. Returns how many.
+    fn forget_decided(&self, before_ms: i64) -> Task<'_, u64>;
 
     /// Forgets the raw arguments, changed ones too, of holds created before this time, unless a hold is still open.
     fn purge(&self, before_ms: i64) -> Task<'_, Purged>;

@@ -2,6 +2,8 @@
 
 mod connection;
 mod decisions;
+mod erasure;
+mod notices;
 mod people;
 mod statements;
 mod warrants;
@@ -16,9 +18,9 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    ApproverRow, Assigned, Decided, FreezeRow, HoldChange, HoldFilter, HoldRow, KeyRow, Latch, LatchEvent,
-    Pinned, Purged, ReviewChange, ReviewRow, ReviewState, RevokedRow, StandingRow, Store, StoreError, Task,
-    Unusable, UseUp, VoteRow, WarrantState,
+    ApproverRow, Assigned, ChannelOff, Decided, Erase, Erased, FreezeRow, HoldChange, HoldFilter, HoldRow,
+    KeyRow, Latch, LatchEvent, Notice, Notified, Pinned, Purged, ReviewChange, ReviewRow, ReviewState,
+    RevokedRow, StandingRow, Store, StoreError, Task, Unusable, UseUp, VoteRow, WarrantState,
 };
 use connection::Failure;
 
@@ -283,6 +285,68 @@ impl Store for Sqlite {
     fn remove_approver(&self, name: &str) -> Task<'_, bool> {
         let name = name.to_owned();
         self.ask(move |db| people::remove_approver(db, &name))
+    }
+
+    fn queue_notice(&self, notice: Notice, told: Vec<Notified>) -> Task<'_, ()> {
+        self.ask(move |db| notices::queue(db, &notice, &told))
+    }
+
+    fn put_notice(&self, notice: Notice) -> Task<'_, ()> {
+        self.ask(move |db| notices::put(db, &notice))
+    }
+
+    fn drop_notice(&self, id: &str) -> Task<'_, ()> {
+        let id = id.to_owned();
+        self.ask(move |db| notices::delivered(db, &id))
+    }
+
+    fn next_notice(&self, channel: &str) -> Task<'_, Option<Notice>> {
+        let channel = channel.to_owned();
+        self.ask(move |db| notices::next(db, &channel))
+    }
+
+    fn notices(&self) -> Task<'_, Vec<Notice>> {
+        self.ask(|db| notices::all(db))
+    }
+
+    fn dead_notices(&self) -> Task<'_, u64> {
+        self.ask(|db| notices::count_dead(db))
+    }
+
+    fn notified(&self) -> Task<'_, Vec<Notified>> {
+        self.ask(|db| notices::notified(db))
+    }
+
+    fn switch_channel_off(&self, off: ChannelOff) -> Task<'_, ()> {
+        self.ask(move |db| notices::switch_off(db, &off))
+    }
+
+    fn switch_channel_on(&self, channel: &str) -> Task<'_, ()> {
+        let channel = channel.to_owned();
+        self.ask(move |db| notices::switch_on(db, &channel))
+    }
+
+    fn channels_off(&self) -> Task<'_, Vec<ChannelOff>> {
+        self.ask(|db| notices::off(db))
+    }
+
+    fn salt(&self, day: i64, fresh: [u8; 32]) -> Task<'_, [u8; 32]> {
+        self.ask(move |db| erasure::salt(db, day, &fresh))
+    }
+
+    fn erase(&self, what: Erase) -> Task<'_, Erased> {
+        self.ask(move |db| erasure::erase(db, &what))
+    }
+
+    fn age(&self, before_ms: i64) -> Task<'_, Erased> {
+        self.ask(move |db| {
+            let arguments = statements::purge(db, before_ms)?.arguments;
+            Ok(Erased { arguments, salts: erasure::forget_salts(db, before_ms)?, ..Erased::default() })
+        })
+    }
+
+    fn forget_decided(&self, before_ms: i64) -> Task<'_, u64> {
+        self.ask(move |db| erasure::forget_decided(db, before_ms))
     }
 
     fn purge(&self, before_ms: i64) -> Task<'_, Purged> {

@@ -304,7 +304,7 @@ fn a_file_of_the_first_schema_is_brought_up_to_date() {
     drop(open(&dir));
     let migrated = raw(&dir);
     let count = |sql| migrated.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(count("SELECT version FROM schema_version"), 5);
+    assert_eq!(count("SELECT version FROM schema_version"), 7);
     assert_eq!(count("SELECT count(*) FROM definitions"), 1);
     assert_eq!(count("SELECT count(*) FROM reviews"), 0);
     assert_eq!(count("SELECT count(*) FROM warrant_budgets"), 0);
@@ -397,4 +397,78 @@ async fn what_nobody_waits_for_any_more_is_not_done() {
     other.execute_batch("ROLLBACK").unwrap();
     first.await.unwrap();
     assert_eq!(store.hold("given up").await.unwrap(), None);
+}
+
+/// The letters of the holds whose view is still there, and of those whose arguments are.
+async fn left(store: &Sqlite) -> (String, String) {
+    let (mut views, mut arguments) = (String::new(), String::new());
+    for id in ["a", "b", "c", "d"] {
+        if !store.hold(id).await.unwrap().unwrap().shown.contains("erased") {
+            views.push_str(id);
+        }
+        if store.arguments(id).await.unwrap().is_some() {
+            arguments.push_str(id);
+        }
+    }
+    (views, arguments)
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_call_a_person_or_a_time_is_forgotten_and_what_waits_is_not() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let put = async |id: &str, created_ms, principal: &str, arguments: &str, over: bool| {
+        let shown = serde_json::json!({ "call": format!("call-{id}") }).to_string();
+        let row = HoldRow { created_ms, principal: principal.into(), shown, key: id.into(), ..hold(id) };
+        store.insert_hold(row, Some(arguments.as_bytes().to_vec())).await.unwrap();
+        if over {
+            store.change_hold(id, 1, HoldChange::to(HoldState::Denied)).await.unwrap();
+        }
+    };
+    put("a", 10, "hermes", r#"{"to":"Ann@Example.com"}"#, true).await;
+    put("b", 20, "hermes", r#"{"to":"bob"}"#, true).await;
+    put("c", 30, "ann@example.com", r#"{}"#, true).await;
+    put("d", 40, "hermes", r#"{"to":"ann@example.com"}"#, false).await;
+
+    let erased = store.erase(Erase::Person("ann@example.com".into())).await.unwrap();
+    assert_eq!(erased, Erased { arguments: 2, previews: 2, salts: 0, kept: 1 });
+    assert_eq!(left(&store).await, ("bd".into(), "bd".into()));
+    let erased = store.erase(Erase::Call("call-b".into())).await.unwrap();
+    assert_eq!((erased.arguments, erased.previews), (1, 1));
+    assert_eq!(left(&store).await, ("d".into(), "d".into()));
+    let erased = store.erase(Erase::Before(1000)).await.unwrap();
+    assert_eq!(erased, Erased { kept: 1, ..Erased::default() });
+    let bytes: Vec<u8> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .collect();
+    assert!(!bytes.windows(3).any(|at| at == b"bob"), "the bytes are still in the file");
+}
+
+#[tokio::test]
+async fn a_day_keeps_its_salt_until_it_is_forgotten() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    assert_eq!(store.salt(3, [1; 32]).await.unwrap(), [1; 32]);
+    assert_eq!(store.salt(3, [2; 32]).await.unwrap(), [1; 32]);
+    assert_eq!(store.salt(4, [2; 32]).await.unwrap(), [2; 32]);
+    // In the middle of the fourth day the third is over.
+    assert_eq!(store.age(4 * 86_400_000 + 5).await.unwrap().salts, 1);
+    assert_eq!(store.salt(3, [9; 32]).await.unwrap(), [9; 32]);
+    assert_eq!(store.salt(4, [9; 32]).await.unwrap(), [2; 32]);
+}
+
+#[tokio::test]
+async fn what_was_decided_long_ago_is_forgotten_whole() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    for (id, over) in [("a", true), ("b", false)] {
+        store.insert_hold(HoldRow { key: id.into(), ..hold(id) }, Some(b"{}".to_vec())).await.unwrap();
+        if over {
+            store.change_hold(id, 1, HoldChange::to(HoldState::Denied)).await.unwrap();
+        }
+    }
+    assert_eq!(store.forget_decided(i64::MAX).await.unwrap(), 1);
+    assert!(store.hold("a").await.unwrap().is_none());
+    assert!(store.hold("b").await.unwrap().is_some());
 }

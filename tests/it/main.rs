@@ -12,6 +12,7 @@
 )]
 
 mod attacks;
+mod audit;
 mod browser;
 mod clients;
 mod conformance;
@@ -21,6 +22,7 @@ mod faults;
 mod frames;
 mod held;
 mod house;
+mod notify;
 mod operator;
 mod operator_api;
 mod packages;
@@ -28,6 +30,7 @@ mod passkeys;
 mod pipe;
 mod policy;
 mod servers;
+mod telemetry;
 mod tls;
 mod transparency;
 mod warrants;

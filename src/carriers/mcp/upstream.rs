@@ -5,13 +5,10 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 
 use crate::firewall::Permit;
 use crate::firewall::permit::Settlement;
+use crate::pool::{Pool, cause};
 
 /// Headers that belong to one connection, or that the connection to the upstream sets itself.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -25,9 +22,6 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::UPGRADE,
     header::HOST,
 ];
-
-/// The connections to all HTTP upstreams share one pool.
-pub type Pool = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// One HTTP upstream.
 #[derive(Debug, Clone)]
@@ -52,24 +46,6 @@ pub struct Head {
     pub method: Method,
     pub query: Option<String>,
     pub headers: HeaderMap,
-}
-
-/// A pool. With `tls` it trusts the certificate roots of this machine, which take a while to read.
-pub fn pool(tls: bool) -> Pool {
-    let mut http = HttpConnector::new();
-    http.set_nodelay(true);
-    http.enforce_http(false);
-    let mut roots = rustls::RootCertStore::empty();
-    if tls {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http);
-    Client::builder(TokioExecutor::new()).pool_max_idle_per_host(256).build(https)
 }
 
 impl Upstream {
@@ -131,13 +107,4 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
-}
-
-/// The innermost cause says what happened; the outer ones only that something did.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

@@ -374,7 +374,7 @@ pub(super) fn show_record(place: &Place, stage: &Stage) -> anyhow::Result<()> {
     records.iter().skip(skip).try_for_each(|record| stage.entry(record))?;
     stage.heading("Whether anybody has touched it (herma audit verify)")?;
     let mut report = Vec::new();
-    let code = audit::verify(&place.data(), &mut report)?;
+    let code = audit::verify(&place.data(), None, None, &mut report)?;
     stage.quote(&String::from_utf8_lossy(&report))?;
     ensure!(code == std::process::ExitCode::SUCCESS, "the record does not verify");
     stage.gap()?;

@@ -125,11 +125,17 @@ fn attend(
             other => take(&mut inbox, other, &clock()),
         };
         if news && !args.no_bell {
-            let mut out = io::stdout().lock();
-            out.write_all(b"\x07")?;
-            out.flush()?;
+            ring(&mut io::stdout().lock(), inbox.waiting().count())?;
         }
     }
+}
+
+/// A bell, and the two sequences by which terminals show a note of the desktop (OSC 9 and OSC 777). Nothing of a
+/// call stands in them: whatever else reads this terminal must not be told.
+fn ring(out: &mut impl Write, waiting: usize) -> io::Result<()> {
+    let said = if waiting == 1 { "1 call waits".to_owned() } else { format!("{waiting} calls wait") };
+    write!(out, "\x07\x1b]9;Herma: {said}\x1b\\\x1b]777;notify;Herma;{said}\x1b\\")?;
+    out.flush()
 }
 
 /// What the daemon said goes into the inbox. True when something new waits.

@@ -389,3 +389,13 @@ fn a_call_is_named_by_what_its_arguments_say() {
         assert_eq!(held(row("h-x", class, 1, tool, &arguments)).phrase(), phrase);
     }
 }
+
+#[test]
+fn a_bell_says_how_many_wait_and_nothing_of_what() {
+    let mut out = Vec::new();
+    super::ring(&mut out, 2).unwrap();
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "\x07\x1b]9;Herma: 2 calls wait\x1b\\\x1b]777;notify;Herma;2 calls wait\x1b\\"
+    );
+}

@@ -220,10 +220,13 @@ pub(super) fn put_definition(
     Ok(pinned)
 }
 
-pub(super) fn pinned_definition(db: &Connection, of: &[String; 2]) -> Result<Option<String>, Failure> {
+pub(super) fn pinned_definition(
+    db: &Connection,
+    [server, tool]: &[String; 2],
+) -> Result<Option<String>, Failure> {
     Ok(db
         .prepare_cached("SELECT json FROM definitions WHERE server = ?1 AND tool = ?2")?
-        .query_row(of, |row| row.get(0))
+        .query_row([server, tool], |row| row.get(0))
         .optional()?)
 }
 
