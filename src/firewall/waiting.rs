@@ -36,6 +36,9 @@ pub(super) struct Edit {
 impl Firewall {
     /// What people have said that reaches beyond one call: freezes, denials that stick, and standing rules.
     pub(super) fn heed_people(&self, call: &Call, judged: &mut Judged) -> Option<Refusal> {
+        if judged.ruling.route == Route::Block {
+            return None;
+        }
         if let Some(FreezeRow { what, by, reason, .. }) = self.frozen_for(call, judged) {
             let why =
                 format!("{what} is frozen by {by} ({reason}): nothing that leaves or needs a person runs");
@@ -47,9 +50,6 @@ impl Firewall {
         let subject = subject(call);
         let digest = || call.digest().ok().map(|digest| digest.to_string());
         let at = now();
-        if judged.ruling.route == Route::Block {
-            return None;
-        }
         if let Some(rule) = self.gate.find_standing(at, |rule| rule.denies(&subject, digest)) {
             judged.ruling.route = Route::Block;
             judged.ruling.rule = rule.rule().into();

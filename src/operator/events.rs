@@ -260,7 +260,7 @@ mod tests {
         }
         let mut text = String::new();
         while let Some(frame) = body.frame().await {
-            text += &String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap();
+            text += std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap();
         }
         assert!(text.ends_with("event: reload\ndata: {}\n\n"), "{text}");
         assert_eq!(events.readers.available_permits(), READERS);
@@ -273,7 +273,7 @@ mod tests {
         events.tell(&News::Freeze);
         let mut text = String::new();
         while let Some(frame) = body.frame().await {
-            text += &String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap();
+            text += std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap();
         }
         assert!(text.contains("signed-out") && !text.contains("event: freeze"), "{text}");
     }

@@ -173,6 +173,7 @@ export class House {
   async pair(name = "ada", page = this.page) {
     const { code } = JSON.parse(await this.cli("pair", "--json"));
     await page.goto(this.url);
+    await page.locator("[name=code]").focus();
     await page.keyboard.type(code);
     await page.keyboard.press("Tab");
     await page.keyboard.type(name);

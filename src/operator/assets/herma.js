@@ -145,7 +145,7 @@ function watch(card) {
     allowed(card).classList.add("arming");
     look.timer = setTimeout(() => { look.since = performance.now(); ready(card); }, LOOK);
   }, { threshold: 0 });
-  visible.observe(one("header", card));
+  visible.observe(card);
   const bar = one(".decide", card);
   const end = new IntersectionObserver(([entry]) => {
     if (!card.isConnected) return end.disconnect();
@@ -530,11 +530,14 @@ async function simulate(form, question) {
 
 /* What happens meanwhile */
 let newcomers = 0, asking = 0;
-function announce(text) {
+const notes = new Map();
+function announce(what, text) {
+  notes.set(what, text);
+  const said = `${[...notes.values()].join(", ")}: show`;
   const place = one("#news");
-  if (!place) return say(text, make("button", "Show", { act: "reload" }));
+  if (!place) return say(said, make("button", "Show", { act: "reload" }));
   place.hidden = false;
-  one("button", place).textContent = text;
+  one("button", place).textContent = said;
 }
 async function figures() {
   clearTimeout(asking);
@@ -566,7 +569,7 @@ function hear({ id, state, crisis }) {
   if (known) return refresh(id);
   if (facts.page !== "Inbox" || state !== "pending") return;
   newcomers += 1;
-  announce(`${newcomers} new${crisis ? ", somebody may be in crisis" : ""}: show`);
+  announce("new", `${newcomers} new${crisis ? ", somebody may be in crisis" : ""}`);
 }
 function listen() {
   const last = one("[data-last-event]")?.dataset.lastEvent;
@@ -574,10 +577,10 @@ function listen() {
   events.addEventListener("open", () => { root.dataset.live = "1"; });
   events.addEventListener("error", () => { delete root.dataset.live; });
   events.addEventListener("hold", (event) => hear(JSON.parse(event.data)));
-  events.addEventListener("freeze", () => announce("Something was frozen or lifted: show"));
-  events.addEventListener("latch", () => announce("A crisis began or ended: show"));
-  events.addEventListener("review", () => facts.page === "Review" && announce("The queue changed: show"));
-  events.addEventListener("reload", () => { figures(); announce("Much has happened: show"); });
+  events.addEventListener("freeze", () => announce("freeze", "something was frozen or lifted"));
+  events.addEventListener("latch", () => announce("latch", "a crisis began or ended"));
+  events.addEventListener("review", () => facts.page === "Review" && announce("review", "the queue changed"));
+  events.addEventListener("reload", () => { figures(); announce("much", "much has happened"); });
   events.addEventListener("signed-out", () => location.reload());
 }
 

@@ -175,6 +175,7 @@ impl<F: Fn(&str) -> String> Sample<F> {
         let typed = (row.reversibility == Reversibility::No && !row.crisis).then(|| self.t("site/"));
         HoldView {
             may_generalise: row.group > Group::Critical,
+            edited: false,
             row,
             kind: "tool".into(),
             client: self.t("hermes-agent 0.19.0"),
