@@ -163,8 +163,14 @@ fn play(turns: &[Value], rules: &Rules) -> Vec<&'static str> {
                 watch.alias(&whom, &words);
                 ""
             }
-            "human" if words.contains("clear") => {
-                match watch.clear(&whom, "operator", "the script says so") {
+            // What a person sends is not the agent's to hold.
+            "human_out" => "pass",
+            // There is no call by which an agent clears anybody.
+            "agent" if held(&watch) => "latch",
+            "human" | "human_noreason" if words.contains("clear") => {
+                let reason = if act == "human" { "the script says so" } else { "" };
+                match watch.clear(&whom, "operator", reason) {
+                    Err(_) if held(&watch) => "latch",
                     Ok(_) => "clear",
                     Err(_) => "pass",
                 }

@@ -50,6 +50,7 @@ pub(crate) fn read<'r>(text: &str, at: &Place, rules: &'r Rules, findings: &mut 
     let bare = without_literals(text);
     let mut known = true;
     for statement in bare.split(';').filter(|statement| !statement.trim().is_empty()) {
+        let statement = performed(statement);
         let found = patterns.find(statement);
         known &= !found.is_empty();
         for (rule, span) in found {
@@ -65,6 +66,29 @@ pub(crate) fn read<'r>(text: &str, at: &Place, rules: &'r Rules, findings: &mut 
     if !known {
         findings.add(rules.signal(Signal::SqlOpaque), at.clone());
     }
+}
+
+/// What a statement that explains another does: only with `analyze` is that one run.
+fn performed(statement: &str) -> &str {
+    const EXPLAINED: [&str; 6] = ["select", "insert", "update", "delete", "merge", "with"];
+    let is_gap = |letter: char| !letter.is_ascii_alphanumeric() && letter != '_';
+    let trimmed = statement.trim_start();
+    let mut runs = false;
+    for (index, word) in trimmed.split(is_gap).filter(|word| !word.is_empty()).enumerate() {
+        let lower = word.to_ascii_lowercase();
+        match lower.as_str() {
+            "explain" if index == 0 => {}
+            _ if index == 0 => break,
+            "analyze" | "analyse" => runs = true,
+            lower if EXPLAINED.contains(&lower) => {
+                let start = offset(trimmed, word);
+                let (explain, inner) = trimmed.split_at_checked(start).unwrap_or_default();
+                return if runs { inner } else { explain };
+            }
+            _ => {}
+        }
+    }
+    statement
 }
 
 /// Bytes of a statement parsed: a tree as deep as its text is long would not be let go of safely.
@@ -162,6 +186,19 @@ fn without_literals(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_is_no_deletion_unless_it_is_carried_out() {
+        for (statement, runs) in [
+            ("explain delete from t", "explain "),
+            (" EXPLAIN (analyze, buffers) update t set a = 1", "update t set a = 1"),
+            ("explain analyze delete from t", "delete from t"),
+            ("delete from t", "delete from t"),
+            ("select explain from t", "select explain from t"),
+        ] {
+            assert_eq!(performed(statement), runs, "{statement}");
+        }
+    }
 
     #[test]
     fn a_statement_that_chooses_no_rows_takes_them_all() {

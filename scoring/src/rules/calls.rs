@@ -19,6 +19,12 @@ pub(crate) struct CodeCall {
     /// Which argument that is.
     #[serde(default)]
     pub(crate) at: usize,
+    /// Arguments it speaks of alone; globs. Any, when there are none.
+    #[serde(default)]
+    pub(crate) only: Vec<String>,
+    /// It speaks only inside a loop.
+    #[serde(default)]
+    pub(crate) looped: bool,
     /// What it does, whatever its argument, or where its argument is not known.
     pub(crate) effect: String,
     #[serde(default, rename = "match")]

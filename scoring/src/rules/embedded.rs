@@ -63,6 +63,7 @@ packs![
     "crisis/en.toml",
     "crisis/en_veiled.toml",
     "crisis/en_around.toml",
+    "crisis/en_told.toml",
     "crisis/ar.toml",
     "crisis/de.toml",
     "crisis/es.toml",

@@ -25,6 +25,7 @@ pub(super) fn readings(text: &str, disguises: &Disguises) -> Vec<String> {
     texts.extend(drawn(text));
     texts.extend(separated(text));
     texts.extend(marked_up(text));
+    texts.extend(padded(text));
     texts
 }
 
@@ -231,6 +232,25 @@ fn separated(text: &str) -> Option<String> {
             spaced.replace(sign, "")
         })
     })
+}
+
+/// `ddiiee`, `dxixe`: after every letter itself, or one that is the same throughout.
+fn padded(text: &str) -> Option<String> {
+    if !text.is_ascii() {
+        return None;
+    }
+    let words =
+        || text.split_ascii_whitespace().map(|word| word.trim_matches(|sign| !char::is_alphanumeric(sign)));
+    let long = || words().filter(|word| word.len() >= 3);
+    let filler = long().next()?.bytes().nth(1)?;
+    let twice =
+        |word: &str| word.len() % 2 == 0 && word.as_bytes().chunks(2).all(|pair| pair.first() == pair.get(1));
+    let filled = |word: &str| word.bytes().skip(1).step_by(2).all(|byte| byte == filler);
+    if long().nth(2).is_none() || !(words().all(twice) || words().all(filled)) {
+        return None;
+    }
+    let bare = |word: &str| word.chars().step_by(2).collect::<String>();
+    Some(words().map(bare).collect::<Vec<_>>().join(" "))
 }
 
 /// `[b]die[/b]`, `\text{die}`: marks of other languages than HTML.

@@ -62,7 +62,7 @@ pub(crate) fn views(text: &str, folded: &str, disguises: &Disguises) -> Vec<Stri
                 views.push(view);
             }
         };
-        if !base.is_ascii() && base.chars().any(|letter| matches!(letter, '\u{370}'..='\u{58f}')) {
+        if !base.is_ascii() && base.chars().any(passes_for_latin) {
             let alike: String = base.chars().map(|letter| lookalike(letter).unwrap_or(letter)).collect();
             disguises.undone(&alike).view.map(&mut push);
             push(alike);
@@ -216,6 +216,11 @@ fn unmixed(text: &str) -> String {
         }
     }
     whole
+}
+
+/// Greek, Cyrillic, Armenian and Cherokee letters: whole words of them may be Latin to the eye.
+fn passes_for_latin(letter: char) -> bool {
+    matches!(letter, '\u{370}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}' | '\u{ab70}'..='\u{abbf}')
 }
 
 fn lookalike(letter: char) -> Option<char> {

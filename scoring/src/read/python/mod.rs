@@ -8,6 +8,7 @@ use serde_json::{Map, json};
 use crate::read::path::{self, Use};
 use crate::read::{shell, sql, url};
 use crate::rules::calls::{CodeCall, Takes};
+use crate::rules::glob;
 use crate::rules::pack::Scope;
 use crate::rules::{Rule, Rules, Signal};
 use crate::weigh::{Findings, Place};
@@ -63,6 +64,7 @@ fn read_within<'r>(
         names: Names::default(),
         literals: Vec::new(),
         depth,
+        loops: 0,
         unknown: false,
         acts: false,
     };
@@ -112,6 +114,8 @@ struct Reader<'p, 'r> {
     /// Where texts stand in the code.
     literals: Vec<(usize, usize)>,
     depth: usize,
+    /// Loops around what is read.
+    loops: usize,
     /// Something is called of which nobody knows what it does.
     unknown: bool,
     /// Something is called that does more than compute.
@@ -167,7 +171,10 @@ impl<'r> Visitor<'_> for Reader<'_, 'r> {
             }
             _ => {}
         }
+        let looped = usize::from(matches!(statement, Stmt::For(_) | Stmt::While(_)));
+        self.loops += looped;
         visitor::walk_stmt(self, statement);
+        self.loops -= looped;
     }
 
     fn visit_expr(&mut self, expr: &Expr) {
@@ -213,11 +220,25 @@ impl<'r> Reader<'_, 'r> {
             if rule.id == "python.plain" && known {
                 continue;
             }
+            if !self.speaks(spec, &name, call) {
+                continue;
+            }
             known = true;
             self.acts |= rule.id != "python.plain";
             self.takes(rule, spec, &name, call);
         }
         self.unknown |= !known && !is_own(self.text, &name);
+    }
+
+    /// Whether a rule that speaks of some calls of a function speaks of this one.
+    fn speaks(&self, spec: &CodeCall, name: &str, call: &ExprCall) -> bool {
+        let worth = || {
+            let argument = self.argument(spec, name, call);
+            argument.map(|argument| self.names.worth(argument)).unwrap_or_default()
+        };
+        let listed = |text: &String| spec.only.iter().any(|only| glob::matches(only, &text.to_lowercase()));
+        (!spec.looped || self.loops > 0)
+            && (spec.only.is_empty() || worth().iter().flat_map(Value::texts).any(|text| listed(&text)))
     }
 
     fn takes(&mut self, rule: &'r Rule, spec: &CodeCall, name: &str, call: &ExprCall) {

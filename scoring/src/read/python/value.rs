@@ -31,6 +31,14 @@ impl Value {
         }
     }
 
+    /// The text, or those of a list.
+    pub(super) fn texts(&self) -> Vec<String> {
+        match self {
+            Self::List(items) => items.iter().filter_map(Self::text).collect(),
+            one => one.text().into_iter().collect(),
+        }
+    }
+
     fn size(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -102,7 +110,8 @@ impl Names {
                 Some(self.things.get(name.id.as_str()).cloned().unwrap_or_else(|| name.id.to_string()))
             }
             Expr::Attribute(attribute) => {
-                Some(format!("{}.{}", self.dotted_within(&attribute.value, depth + 1)?, attribute.attr))
+                let of = self.dotted_within(&attribute.value, depth + 1)?;
+                Some(one_path(format!("{of}.{}", attribute.attr)))
             }
             Expr::Call(call) => {
                 let function = self.dotted_within(&call.func, depth + 1)?;
@@ -113,8 +122,12 @@ impl Names {
                         let of = self.dotted_within(call.arguments.args.first()?, depth + 1)?;
                         Some(format!("{of}.{}", text(1)?))
                     }
-                    _ => Some(format!("{function}()")),
+                    _ => Some(one_path(format!("{function}()"))),
                 }
+            }
+            // `Path.home() / "x"` is a path as `Path("x")` is.
+            Expr::BinOp(operation) if operation.op == Operator::Div => {
+                self.dotted_within(&operation.left, depth + 1).filter(|left| left == PATH)
             }
             // `globals()['os']`, `os.__dict__['system']`, `sys.modules['os']`.
             Expr::Subscript(subscript) => {
@@ -347,6 +360,24 @@ impl Names {
             _ => return None,
         })
     }
+}
+
+const PATH: &str = "pathlib.Path()";
+
+/// A path made of a path, by its plain name.
+fn one_path(name: String) -> String {
+    const MAKERS: [&str; 9] = [
+        "pathlib.Path.home()",
+        "pathlib.Path.cwd()",
+        "pathlib.PosixPath()",
+        "pathlib.Path().expanduser()",
+        "pathlib.Path().resolve()",
+        "pathlib.Path().absolute()",
+        "pathlib.Path().joinpath()",
+        "pathlib.Path().with_name()",
+        "pathlib.Path().parent",
+    ];
+    if MAKERS.contains(&name.as_str()) { PATH.to_owned() } else { name }
 }
 
 fn combined(left: Value, operation: Operator, right: Value) -> Option<Value> {

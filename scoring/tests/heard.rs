@@ -1,0 +1,22 @@
+//! The floor: how well signs of a crisis are heard, in lines written for this test and kept out of the training.
+
+use herma_scoring::{Rules, crisis};
+
+/// Lines of `text` that are heard as a crisis, and those that are not.
+fn told_apart<'t>(text: &'t str, rules: &Rules) -> (Vec<&'t str>, Vec<&'t str>) {
+    text.lines().partition(|line| crisis::signals(line, rules).is_some())
+}
+
+#[test]
+fn people_in_danger_are_heard_no_less_than_before() {
+    let (heard, missed) = told_apart(include_str!("heard/crisis.txt"), &Rules::shipped().unwrap());
+    let share = heard.len() * 1000 / (heard.len() + missed.len());
+    assert!(share >= 900, "{share} of a thousand, not heard:\n{}", missed.join("\n"));
+}
+
+#[test]
+fn everyday_words_alarm_nobody_more_than_before() {
+    let (alarmed, calm) = told_apart(include_str!("heard/harmless.txt"), &Rules::shipped().unwrap());
+    let share = alarmed.len() * 1000 / (alarmed.len() + calm.len());
+    assert!(share <= 30, "{share} of a thousand, heard as a crisis:\n{}", alarmed.join("\n"));
+}
