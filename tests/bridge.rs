@@ -113,7 +113,7 @@ impl Herma {
             sessions: Sessions::restore(Arc::clone(&store)).await.unwrap(),
             warrants: Warrants::restore(Arc::clone(&store), Setup::default(), 0).await.unwrap(),
             salts: Salts::restore(Arc::clone(&store), 0).await.unwrap(),
-            reviews: Reviews::new(store),
+            reviews: Reviews::restore(store, dir.path(), Default::default(), [0; 32], 0).await.unwrap(),
             ledger,
             telemetry: Arc::default(),
             seed: 1,
@@ -127,8 +127,15 @@ impl Herma {
             cwd: None,
         };
         let manners = Manners::default();
-        let bridge = Bridge::new("peer".into(), false, Arc::clone(&door), manners, launch, limits);
-        let route = Route { name: "peer".into(), upstream: Back::Process(bridge), manners, trusted: false };
+        let bridge = Bridge::new("peer".into(), false, Arc::clone(&door), manners, launch, None, limits);
+        let route = Route {
+            name: "peer".into(),
+            upstream: Back::Process(bridge),
+            manners,
+            trusted: false,
+            files: None,
+            road: None,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let agent = |name: &str| Agent { name: name.into(), token: Digest::of(name.as_bytes()) };

@@ -18,10 +18,10 @@ const MAY: &[(&str, &[&str])] = &[
     ("review", &["call", "store"]),
     ("warrants", &["call", "store"]),
     ("operator", &["call", "config", "firewall", "gate", "ledger", "policy", "review", "store", "warrants"]),
-    ("config", &["call", "gate", "notify", "policy", "telemetry", "warrants"]),
+    ("config", &["call", "gate", "notify", "policy", "review", "telemetry", "warrants"]),
     ("firewall", &["call", "gate", "ledger", "policy", "review", "store", "telemetry", "warrants"]),
     ("control", &["config", "firewall", "gate", "notify", "operator", "store"]),
-    ("carriers", &["call", "config", "control", "firewall", "gate", "policy", "pool"]),
+    ("carriers", &["call", "config", "control", "firewall", "gate", "policy", "pool", "review"]),
 ];
 
 /// A file longer than this probably holds two ideas.

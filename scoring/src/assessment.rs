@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Undo;
+
 /// Side-effect class, in rising order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,18 +33,6 @@ pub enum Reversibility {
     Yes,
     Partial,
     No,
-}
-
-/// How the effect of a tool can be undone, declared by a rule pack; without it `review` is no route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
-pub enum Undo {
-    /// Keep the file's bytes before the call; `path` is a JSON pointer into the arguments.
-    Preimage { path: String },
-    /// Another call takes the effect back.
-    Compensate { tool: String },
-    /// The call is delayed so that it can still be stopped.
-    Delay { seconds: u32 },
 }
 
 /// One traceable contribution to the score.

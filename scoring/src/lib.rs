@@ -10,6 +10,7 @@ pub mod crisis;
 pub mod json;
 pub mod rows;
 pub mod rules;
+pub mod undo;
 
 mod assess;
 mod leaves;
@@ -23,7 +24,8 @@ mod tool;
 mod weigh;
 
 pub use assess::assess;
-pub use assessment::{Assessment, Reason, Reversibility, SideEffect, Undo};
+pub use assessment::{Assessment, Reason, Reversibility, SideEffect};
 pub use call::{Call, Context, Definition, Hints, Kind};
 pub use redact::{redact, redact_json};
 pub use rules::{RuleError, Rules, Source, reference};
+pub use undo::Undo;

@@ -203,7 +203,8 @@ fn a_written_file_can_be_put_back() {
     for (tool, argument) in [("write_file", "path"), ("edit_file", "path")] {
         let found = judged(&rules, "filesystem", tool, &json!({argument: "notes.txt", "content": "x"}));
         let pointer = format!("/{argument}");
-        assert_eq!(found.undo, Some(herma_scoring::Undo::Preimage { path: pointer }), "{tool}");
+        let Some(herma_scoring::Undo::Preimage(kept)) = found.undo else { panic!("{tool}") };
+        assert_eq!(kept.path, [pointer], "{tool}");
     }
 }
 

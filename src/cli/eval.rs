@@ -169,10 +169,13 @@ fn play(turns: &[Value], rules: &Rules) -> Vec<&'static str> {
             "agent" if held(&watch) => "latch",
             "human" | "human_noreason" if words.contains("clear") => {
                 let reason = if act == "human" { "the script says so" } else { "" };
-                match watch.clear(&whom, "operator", reason) {
-                    Err(_) if held(&watch) => "latch",
-                    Ok(_) => "clear",
-                    Err(_) => "pass",
+                let cleared = watch.clear(&whom, "operator", reason).is_ok();
+                if cleared {
+                    "clear"
+                } else if held(&watch) {
+                    "latch"
+                } else {
+                    "pass"
                 }
             }
             "human" | "mark" => {

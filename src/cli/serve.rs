@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::carriers::mcp::bridge::{Bridge, Launch, Limits};
 use crate::carriers::mcp::door::{Door, Manners};
-use crate::carriers::mcp::http::{self, Agents, Back, Route};
+use crate::carriers::mcp::http::{self, Agents, Back, Road, Route};
 use crate::carriers::mcp::upstream::Upstream;
 use crate::carriers::mcp::wrapped;
 use crate::config::{Retention, Settings, Upstream as Configured, find_config, user_config};
@@ -96,6 +96,7 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
         agents,
         policy,
         warrants,
+        review,
         frame_limit,
         retention,
         ..
@@ -115,7 +116,7 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
         definitions: Definitions::new(Arc::clone(&store), ledger.clone()),
         sessions: Sessions::restore(Arc::clone(&store)).await?,
         warrants: Warrants::restore(Arc::clone(&store), warrants, now()).await?,
-        reviews: Reviews::new(Arc::clone(&store)),
+        reviews: Reviews::restore(Arc::clone(&store), data_dir, review, sealing_key, now()).await?,
         ledger: ledger.clone(),
         telemetry: Arc::clone(&telemetry),
         salts: Salts::restore(Arc::clone(&store), now()).await?,
@@ -248,17 +249,23 @@ fn routes(
             hold_budget: server.hold_budget,
             forward_warrant: server.forward_warrant,
         };
-        let upstream = match server.upstream {
+        let (files, trusted) = (server.files, server.trusted);
+        let (upstream, road) = match server.upstream {
             Configured::Http { url, headers } => {
-                Back::Http(Box::new(Upstream::new(pool.clone(), url, headers)))
+                let upstream = Upstream::new(pool.clone(), url, headers);
+                let road = Arc::new(Road { server: Arc::clone(&name), upstream: upstream.clone() });
+                let way: std::sync::Weak<Road> = Arc::downgrade(&road);
+                door.firewall.roads.open(way);
+                (Back::Http(Box::new(upstream)), Some(road))
             }
             Configured::Process { command, args, env, cwd } => {
                 let launch = Launch { guard: guard.clone(), command, args, env, cwd };
-                let (name, door) = (Arc::clone(&name), Arc::clone(door));
-                Back::Process(Bridge::new(name, server.trusted, door, manners, launch, Limits::default()))
+                let (name, door, files) = (Arc::clone(&name), Arc::clone(door), files.clone());
+                let bridge = Bridge::new(name, trusted, door, manners, launch, files, Limits::default());
+                (Back::Process(bridge), None)
             }
         };
-        (server.name, Route { name, upstream, manners, trusted: server.trusted })
+        (server.name, Route { name, upstream, manners, trusted, files, road })
     };
     Ok(servers.into_iter().map(route).collect())
 }
@@ -322,6 +329,9 @@ async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>) {
                 if let Err(error) = firewall.salts.keep_up(now()).await {
                     tracing::error!(%error, "no salt for tomorrow's digests could be kept");
                 }
+                if let Err(error) = firewall.reviews.sweep(now()).await {
+                    tracing::error!(%error, "reviews could not be swept");
+                }
                 if let Err(error) = firewall.warrants.keep_clock().await {
                     tracing::error!(%error, "the time could not be kept");
                 }
@@ -341,6 +351,7 @@ async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>) {
                             continue;
                         }
                         tracing::info!(file = %path.display(), revision = settings.policy.revision, "policy and rules reloaded; servers, agents and addresses need a restart");
+                        firewall.reviews.replace(settings.review);
                         firewall.replace(rules, settings.policy);
                     }
                     Err(error) => tracing::error!(%error, "the changed file is not used; the old policy stays"),

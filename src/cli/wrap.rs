@@ -19,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::carriers::mcp::stdio::{Pump, daemon};
 use crate::config::Denial;
 use crate::control::wire::{Hello, Role, VERSION, Wrapping};
+use crate::review::Ground;
 
 /// How long a server may take to end by itself when its client has gone.
 const GRACE: Duration = Duration::from_secs(2);
@@ -40,6 +41,9 @@ pub struct Args {
     /// How long the client is kept waiting for a person, e.g. 4m [default: by client]
     #[arg(long, value_name = "TIME", value_parser = milliseconds)]
     hold_budget: Option<u64>,
+    /// The server works on other files than this machine's: none are kept to undo its calls
+    #[arg(long)]
+    other_files: bool,
     /// The server's command
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
@@ -59,6 +63,8 @@ pub fn run(args: Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
             server: args.name.unwrap_or_else(|| name_of(&args.command)),
             cwd: std::env::current_dir().ok().map(|dir| dir.display().to_string()),
             home: std::env::var("HOME").ok(),
+            shares_files: !args.other_files
+                && Ground::of_command(args.command.iter().map(OsString::as_os_str)).is_some(),
             denial: args.denial,
             hold_budget_ms: args.hold_budget,
         }),

@@ -7,6 +7,7 @@ mod operator;
 pub mod packs;
 mod paths;
 mod resolve;
+mod review;
 mod telemetry;
 mod typed;
 mod warrants;
@@ -43,6 +44,7 @@ pub struct Settings {
     pub notify: crate::notify::Setup,
     pub telemetry: crate::telemetry::Setup,
     pub retention: Retention,
+    pub review: crate::review::Settings,
     /// Largest JSON-RPC frame that is read, in bytes.
     pub frame_limit: usize,
 }
@@ -76,6 +78,8 @@ pub struct Server {
     pub trusted: bool,
     /// Warrants that calls show are passed on.
     pub forward_warrant: bool,
+    /// The files of this machine that it works on, as far as they may be kept for an undo.
+    pub files: Option<crate::review::Ground>,
 }
 
 /// How a server is reached.

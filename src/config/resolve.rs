@@ -1,6 +1,7 @@
 //! From what was typed to what is meant.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::packs::{self, Pack};
 use super::{Agent, ConfigError, Listen, Server, Settings, Upstream, typed};
 use crate::call::Digest;
 use crate::policy::{Matcher, Policy, Rule, Thresholds};
+use crate::review::Ground;
 
 const DEFAULT_AGENT: &str = "127.0.0.1:7420";
 const DEFAULT_FRAME: u64 = 16 << 20;
@@ -38,6 +40,7 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Settings, ConfigError> 
         notify: reader.notify(&file)?,
         telemetry: reader.telemetry(&file.telemetry)?,
         retention: reader.retention(&file.ledger)?,
+        review: reader.review(&file.review)?,
         frame_limit: reader.frame_limit(file.limits.frame.as_ref())?,
     })
 }
@@ -146,8 +149,15 @@ impl Reader<'_> {
         };
         let hold_budget =
             typed.hold_budget.as_deref().map(|text| self.duration(spanned, text)).transpose()?;
+        let started_here = match &upstream {
+            Upstream::Process { command, args, .. } => {
+                Ground::of_command(std::iter::once(command).chain(args).map(OsStr::new))
+            }
+            Upstream::Http { .. } => None,
+        };
         Ok(Server {
             name: name.clone(),
+            files: self.files(spanned, started_here)?,
             upstream,
             denial: typed.denial,
             hold_budget,

@@ -29,6 +29,7 @@ pub(super) struct File {
     pub(super) holds: Holds,
     pub(super) limits: Limits,
     pub(super) warrants: Warrants,
+    pub(super) review: Review,
     pub(super) ledger: Ledger,
     pub(super) notify: Vec<Spanned<super::notify::TypedChannel>>,
     pub(super) escalation: Vec<Spanned<super::notify::TypedRung>>,
@@ -46,6 +47,17 @@ pub(super) struct Ledger {
     pub(super) keep_decisions: Option<Spanned<String>>,
     /// The channel that gets every signed checkpoint.
     pub(super) push_checkpoints: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Review {
+    /// So many first uses of a tool are looked at, and then this share.
+    pub(super) first: Option<u64>,
+    pub(super) share: Option<Spanned<f64>>,
+    pub(super) window: Option<Spanned<String>>,
+    /// Bytes of files that are kept at most.
+    pub(super) keep: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -99,6 +111,8 @@ pub(super) struct Server {
     /// Warrants that calls show are passed on to this server.
     #[serde(default)]
     pub(super) forward_warrant: bool,
+    /// Directories of this machine that the server works on; an empty list: none.
+    pub(super) files: Option<Vec<PathBuf>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod operator;
 pub mod records;
+pub mod review;
 pub mod server;
 pub mod wire;
 

@@ -99,11 +99,7 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
             Value::Null
         }
         Ask::Figures => serde_json::to_value(firewall.gate.figures(now()).await?)?,
-        Ask::Reviews => serde_json::to_value(firewall.reviews.waiting().await?)?,
-        Ask::Accept { review } => {
-            firewall.reviews.accept(&review, &control.user, now()).await?;
-            Value::Null
-        }
+        Ask::Review(ask) => super::review::answer(ask, control).await?,
         Ask::Latches => serde_json::to_value(firewall.sessions.latches().await?)?,
         Ask::Clear { key, reason } => {
             if !firewall.clear_crisis(&key, &control.approver(), &reason).await? {

@@ -39,6 +39,8 @@ pub struct Wrapping {
     pub server: String,
     pub cwd: Option<String>,
     pub home: Option<String>,
+    /// The server works on the files of this machine.
+    pub shares_files: bool,
     pub denial: Denial,
     pub hold_budget_ms: Option<u64>,
 }
@@ -93,10 +95,7 @@ pub enum Ask {
     Figures,
     /// Every change from now on, one message each.
     Watch,
-    Reviews,
-    Accept {
-        review: String,
-    },
+    Review(super::review::ReviewAsk),
     /// Sessions in which somebody is in crisis.
     Latches,
     Clear {
@@ -175,12 +174,12 @@ pub enum ToWrap {
         session: String,
     },
     /// Let it through. A payload replaces the frame; `keep` asks for the answer; `swallow` says that the client
-    /// must not see it; `told` must stand before the answer.
+    /// must not see it, `amend` that it gets it from the daemon.
     Forward {
         seq: u64,
         keep: bool,
         swallow: bool,
-        told: Option<String>,
+        amend: bool,
     },
     /// Later frames need not wait for this one.
     Held {
@@ -196,6 +195,10 @@ pub enum ToWrap {
     },
     /// A frame for the client.
     Say,
+    /// A call of Herma's own, the payload; its answer comes back as the end of this call and is not for the client.
+    Call {
+        seq: u64,
+    },
 }
 
 /// A connection that cannot go on.

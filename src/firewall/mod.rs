@@ -9,11 +9,14 @@ mod forget;
 pub mod outcome;
 pub mod permit;
 pub mod refusal;
+pub mod revert;
+pub mod roads;
 pub mod salts;
 mod schema;
 mod seen;
 pub mod session;
 mod trace;
+mod undo;
 mod waiting;
 mod watched;
 mod words;
@@ -21,23 +24,25 @@ mod words;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::call::{Call, CallIds, Digest, Origin};
 use crate::gate::{Answer, Claim, Gate, GateError, Stay, Verdict};
 use crate::ledger::{Entry, Ledger, LedgerError, Step, Waiting};
 use crate::policy::{Policy, Route, Ruling, Subject};
-use crate::review::Reviews;
+use crate::review::{Prepared, Reviews};
 use crate::store::RevokedRow;
 use crate::telemetry::{End, Span, Telemetry};
 use crate::warrants::{Checked, Party, WarrantError, Warrants};
 use arc_swap::ArcSwap;
-use herma_scoring::{Assessment, Context, Rules, SideEffect};
+use herma_scoring::{Assessment, Context, Rules, SideEffect, Undo};
 use herma_warrant::Grant;
 use herma_warrant::warrant::WarrantId;
 
 use definitions::Definitions;
 pub use permit::Permit;
 pub use refusal::Refusal;
+use roads::Roads;
 use salts::Salts;
 use session::{Session, Sessions};
 use waiting::{Edit, Passage};
@@ -58,6 +63,8 @@ pub struct Firewall {
     pub calls: CallIds,
     pub salts: Salts,
     pub telemetry: Arc<Telemetry>,
+    /// On which the firewall makes calls of its own.
+    pub roads: Roads,
 }
 
 impl fmt::Debug for Firewall {
@@ -95,6 +102,14 @@ pub enum Admission {
 pub trait Waits: Send {
     /// Keeps the client alive until the stay is decided, or the client goes, or its patience ends.
     fn wait(&mut self, stay: &mut Stay) -> impl Future<Output = Waited> + Send;
+
+    /// Keeps the client alive for `time`, while `review` can still be stopped. False when it has gone.
+    fn linger(&mut self, _review: &str, time: Duration) -> impl Future<Output = bool> + Send {
+        async move {
+            tokio::time::sleep(time).await;
+            true
+        }
+    }
 }
 
 /// How waiting ended.
@@ -121,6 +136,7 @@ impl Firewall {
             calls: CallIds::new(parts.seed),
             salts: parts.salts,
             telemetry: parts.telemetry,
+            roads: Roads::default(),
         })
     }
 
@@ -160,13 +176,23 @@ impl Firewall {
         let ruling = route(&policy, &call, &assessment, &checked.grant);
         let mut judged = Judged { assessment, checked, ruling, standing: None };
         let denied = self.heed_people(&call, &mut judged);
+        let prepared = match judged.ruling.route {
+            Route::Review => self.prepare(&call, session, &mut judged, &policy).await,
+            Route::Execute | Route::Gate | Route::Block => None,
+        };
         let routed = self.record_routed(&call, &judged, &policy)?;
         span.routed(trace::watched(&judged));
         if let Some(denied) = denied {
             return Err(denied);
         }
         let passage = match judged.ruling.route {
-            Route::Execute | Route::Review => None,
+            Route::Execute => None,
+            Route::Review => {
+                if let Some(Undo::Delay(delay)) = &judged.assessment.undo {
+                    self.delay(&call, &judged, &policy, delay, client).await?;
+                }
+                None
+            }
             Route::Block => {
                 let Ruling { rule, why, .. } = judged.ruling;
                 return Err(Refusal::Blocked { rule: rule.into_owned(), why: why.into_owned() });
@@ -176,13 +202,16 @@ impl Firewall {
             }
         };
         let permit = match passage {
-            None => self.permit(call, judged, routed, None, span).await?,
-            Some(Passage::Approved(claim)) => self.permit(call, judged, routed, Some(claim), span).await?,
+            None => self.permit(call, judged, routed, None, prepared, span).await?,
+            Some(Passage::Approved(claim)) => {
+                self.permit(call, judged, routed, Some(claim), None, span).await?
+            }
             Some(Passage::Edited(claim, edit)) => {
                 let Edit { call, judged: now, told } = *edit;
                 // The proof that came with the call is used up; what it draws is what the changed call draws.
                 let checked = now.checked.with_keys_of(judged.checked);
-                let permit = self.permit(call, Judged { checked, ..now }, routed, Some(claim), span).await?;
+                let now = Judged { checked, ..now };
+                let permit = self.permit(call, now, routed, Some(claim), None, span).await?;
                 permit.telling(told)
             }
             Some(Passage::Answered(answer)) => return Ok(Admission::Answered(answer)),
@@ -203,10 +232,15 @@ impl Firewall {
             known_recipients: policy.known_recipients.as_deref(),
         };
         let judged = catch_unwind(AssertUnwindSafe(|| herma_scoring::assess(&call.pure(), &context, &rules)));
-        judged.map_err(|_| {
+        let mut judged = judged.map_err(|_| {
             self.record_refused(&call.origin, &call.tool, "the scorer failed on this call");
             Refusal::Fault { what: "the scorer failed on this call; it did not run".into() }
-        })
+        })?;
+        // Files of another machine can neither be kept nor put back.
+        if session.files.is_none() && matches!(judged.undo, Some(Undo::Preimage(_))) {
+            judged.undo = None;
+        }
+        Ok(judged)
     }
 
     /// Step 6. Whatever does more than read is in the ledger, on disk, before it may leave.
@@ -216,9 +250,10 @@ impl Firewall {
         judged: Judged,
         routed: Waiting,
         claim: Option<Claim>,
+        prepared: Option<Prepared>,
         span: &mut Span,
     ) -> Result<Permit, Refusal> {
-        let Judged { assessment, checked, ruling, standing } = judged;
+        let Judged { assessment, checked, standing, .. } = judged;
         if let Some(rule) = &standing
             && !self.gate.use_standing(rule, now()).await?
         {
@@ -233,11 +268,9 @@ impl Firewall {
             }
             return Err(Refusal::Blocked { rule: "warrant".into(), why });
         }
-        let review = match (ruling.route, &assessment.undo) {
-            (Route::Review, Some(undo)) => {
-                Some(self.reviews.open(&call, undo, &self.rules.load(), now()).await?)
-            }
-            _ => None,
+        let review = match prepared {
+            Some(prepared) => Some(self.reviews.open(&call, prepared, &self.rules.load(), now()).await?),
+            None => None,
         };
         if assessment.class > SideEffect::ReadOnly || claim.is_some() || standing.is_some() {
             let entry = Entry::new(now(), Step::Forwarded)
@@ -247,15 +280,18 @@ impl Firewall {
                     claim.as_ref().and_then(Claim::edited).map(|bytes| Digest::of(bytes).to_string()),
                 )
                 .with("hold", claim.as_ref().map(Claim::hold_id))
-                .with("review", review.as_deref());
+                .with("review", review.as_ref().map(|review| review.id.as_str()));
             if let Err(error) = self.ledger.record_durable(entry).await {
+                if let Some(review) = review {
+                    self.reviews.ended(review.never_ran(), now()).await?;
+                }
                 if let Some(claim) = claim {
                     self.gate.give_up(claim, now()).await?;
                 }
                 return Err(error.into());
             }
         }
-        Ok(Permit::mint(Arc::clone(self), call, routed, claim, span.take()))
+        Ok(Permit::mint(Arc::clone(self), call, routed, claim, review, span.take()))
     }
 
     fn record_routed(&self, call: &Call, judged: &Judged, policy: &Policy) -> Result<Waiting, LedgerError> {

@@ -7,7 +7,7 @@ use crate::telemetry::End;
 /// The end of a forwarded call, as far as the carrier saw it.
 #[derive(Debug)]
 pub enum Outcome {
-    /// An answer came back. `response` is kept only for calls that were held.
+    /// An answer came back. `response` is kept only where the settlement asks for it.
     Answered { is_error: bool, bytes: u64, response: Option<Bytes>, delivered: bool },
     /// A request of the server was passed on to the client; its answer is the client's affair.
     Passed,
@@ -42,6 +42,18 @@ impl Outcome {
         match self {
             Self::Answered { bytes, .. } => *bytes,
             Self::Passed | Self::Failed | Self::Unknown => 0,
+        }
+    }
+
+    /// The server says that the call failed. One that was cut off may still do its work.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self, Self::Answered { is_error: true, .. })
+    }
+
+    pub(super) fn said(&self) -> Option<&[u8]> {
+        match self {
+            Self::Answered { response, .. } => response.as_deref(),
+            _ => None,
         }
     }
 

@@ -10,6 +10,7 @@ use super::{Firewall, now};
 use crate::call::{Call, CallId};
 use crate::gate::{Answer, Claim};
 use crate::ledger::{Detail, Entry, Step, Waiting};
+use crate::review::Reviewing;
 use crate::telemetry::Span;
 
 /// The right to forward one call once. Only [`Firewall::admit`] mints it, and spending it consumes it.
@@ -26,11 +27,26 @@ impl Permit {
         call: Call,
         routed: Waiting,
         claim: Option<Claim>,
+        review: Option<Reviewing>,
         span: Span,
     ) -> Self {
         let frame = span.stamp(call.frame);
-        let open = Open { firewall, call: call.id, routed, claim, span, started: Instant::now(), told: None };
+        let open = Open {
+            firewall,
+            call: call.id,
+            routed,
+            claim,
+            review,
+            span,
+            started: Instant::now(),
+            told: None,
+        };
         Self { frame, settlement: Settlement { open: Some(open) } }
+    }
+
+    /// What would leave, for the carrier to prepare the way.
+    pub fn frame(&self) -> &Bytes {
+        &self.frame
     }
 
     /// The agent must hear this with the answer.
@@ -56,9 +72,9 @@ impl Permit {
         self.settlement.told()
     }
 
-    /// Whether others wait for the answer, so that it must be kept.
-    pub fn was_held(&self) -> bool {
-        self.settlement.open.as_ref().is_some_and(|open| open.claim.is_some())
+    /// Whether the whole answer must be kept for the settlement.
+    pub fn keeps_answer(&self) -> bool {
+        self.settlement.keeps_answer()
     }
 }
 
@@ -75,6 +91,7 @@ struct Open {
     /// The line that says how it was routed.
     routed: Waiting,
     claim: Option<Claim>,
+    review: Option<Reviewing>,
     span: Span,
     started: Instant,
     told: Option<String>,
@@ -96,8 +113,10 @@ impl Settlement {
         }
     }
 
-    pub fn was_held(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.claim.is_some())
+    /// Whether others wait for the answer, or an undo takes something out of it.
+    pub fn keeps_answer(&self) -> bool {
+        let needs = |review: &Reviewing| review.needs_answer();
+        self.open.as_ref().is_some_and(|open| open.claim.is_some() || open.review.as_ref().is_some_and(needs))
     }
 
     /// What the agent must hear before the answer: that a person changed its call.
@@ -117,11 +136,12 @@ impl Drop for Settlement {
 
 impl Open {
     fn close(self, took: Duration, outcome: Outcome) {
-        let Self { firewall, call, routed, claim, mut span, told, .. } = self;
+        let Self { firewall, call, routed, claim, review, mut span, told, .. } = self;
         if let Some(end) = outcome.end() {
             span.end(end, Some(took));
         }
         drop(span);
+        let ended = review.map(|review| review.end(outcome.word(), outcome.is_failure(), outcome.said()));
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let facts = |detail: &mut Detail| {
             detail.push("bytes", outcome.bytes());
@@ -134,6 +154,14 @@ impl Open {
             if let Err(error) = firewall.ledger.record(entry) {
                 tracing::error!(%call, %error, "the end of a call could not be recorded");
             }
+        }
+        if let (Some(ended), Ok(runtime)) = (ended, tokio::runtime::Handle::try_current()) {
+            let firewall = Arc::clone(&firewall);
+            runtime.spawn(async move {
+                if let Err(error) = firewall.reviews.ended(ended, now()).await {
+                    tracing::error!(%error, "what a reviewed call left could not be noted");
+                }
+            });
         }
         let Some(claim) = claim else { return };
         if outcome.delivered() {

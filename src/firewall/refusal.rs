@@ -22,7 +22,7 @@ pub enum Refusal {
     #[error("EXPIRED: nobody decided on hold {hold} in time. The call was not run.")]
     Expired { hold: String },
     #[error(
-        "CHANGED: the policy or the tool changed while hold {hold} waited, so the approval no longer fits. \
+        "CHANGED: the policy, the tool or the way to a file changed while {hold} waited, so what was seen no longer fits. \
          The call was not run; asking again opens a new question."
     )]
     Superseded { hold: String },

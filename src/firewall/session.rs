@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::call::{Carrier, Origin};
+use crate::review::Ground;
 use crate::store::{Latch, Store, StoreError};
 
 /// Sessions that are remembered at most; the longest idle goes first.
@@ -26,6 +27,8 @@ pub struct Session {
     pub trusted: bool,
     pub cwd: Option<String>,
     pub home: Option<String>,
+    /// The server works on files of this machine, and on which.
+    pub files: Option<Ground>,
     /// Nobody else can write to it: a pipe or a socket of this user.
     pub private: bool,
     channel: Mutex<Option<Channel>>,
@@ -69,6 +72,13 @@ impl Session {
     #[must_use]
     pub fn at(self, cwd: Option<String>, home: Option<String>) -> Self {
         Self { cwd, home, ..self }
+    }
+
+    /// Its server works on files of this machine.
+    #[must_use]
+    pub fn sharing(self, mut files: Ground) -> Self {
+        files.home = files.home.or_else(|| self.home.as_ref().map(Into::into));
+        Self { files: Some(files), ..self }
     }
 
     /// Only its own client can speak on it.

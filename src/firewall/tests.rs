@@ -164,7 +164,7 @@ async fn open(dir: &Path, times: Times) -> Arc<Firewall> {
         sessions: Sessions::restore(Arc::clone(&store)).await.unwrap(),
         warrants: Warrants::restore(Arc::clone(&store), Setup::default(), now()).await.unwrap(),
         salts: Salts::restore(Arc::clone(&store), now()).await.unwrap(),
-        reviews: Reviews::new(store),
+        reviews: Reviews::restore(store, dir, Default::default(), [0; 32], now()).await.unwrap(),
         ledger,
         telemetry: Arc::default(),
         seed: 1,

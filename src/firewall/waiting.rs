@@ -8,10 +8,11 @@ use herma_scoring::json::{Limits, read};
 use herma_scoring::{Assessment, SideEffect};
 
 use super::session::Session;
-use super::{Firewall, Judged, Refusal, Waited, Waits, now, route, subject, trace};
+use super::{Firewall, Judged, Refusal, Waited, Waits, now, route, subject, trace, undo};
 use crate::call::{Call, Credential, Shown as Presented};
 use crate::gate::{Answer, Claim, GateError, Shown, Verdict};
 use crate::policy::{Policy, Route, Standing};
+use crate::review::Place;
 use crate::store::FreezeRow;
 
 /// As much of changed arguments as the agent is told.
@@ -95,6 +96,7 @@ impl Firewall {
         policy: &Policy,
         client: &mut impl Waits,
     ) -> Result<Passage, Refusal> {
+        let ways = undo::ways(call, session, &judged.assessment);
         let mut riskier: Option<Edit> = None;
         loop {
             let (asked, seen, key) = match &riskier {
@@ -111,7 +113,8 @@ impl Firewall {
             let Some(arguments) = claim.edited().cloned() else {
                 let as_seen = claim.needs() == self.policy.load().needs(&subject(call), &judged.assessment)
                     && !is_riskier(&judged.assessment, &claim);
-                if !as_seen || !self.still_stands(call, judged, policy) {
+                let is_diverted = ways.iter().any(Place::has_link);
+                if !as_seen || is_diverted || !self.still_stands(call, judged, policy) {
                     self.gate.supersede(claim, now()).await?;
                     return Err(Refusal::Superseded { hold });
                 }

@@ -6,7 +6,7 @@ mod standing;
 
 use std::borrow::Cow;
 
-use herma_scoring::{Assessment, Reversibility, SideEffect};
+use herma_scoring::{Assessment, Reversibility, SideEffect, Undo};
 use herma_warrant::Grant;
 use serde::{Deserialize, Serialize};
 
@@ -189,10 +189,10 @@ impl Policy {
             return Ruling::new(Route::Gate, "warrant", why.clone());
         }
         match matched {
-            Some(rule) if rule.route == Route::Review && assessment.undo.is_none() => Ruling::new(
+            Some(rule) if rule.route == Route::Review && !may_be_reviewed(assessment) => Ruling::new(
                 Route::Gate,
                 rule.id.clone(),
-                format!("{} (review needs a declared undo and this tool has none)", rule.reason),
+                format!("{} (review needs a declared undo, and none holds for this call)", rule.reason),
             ),
             Some(rule) => Ruling::new(rule.route, rule.id.clone(), rule.reason.clone()),
             None => self.by_threshold(assessment),
@@ -252,8 +252,26 @@ impl Policy {
     }
 }
 
+/// Whether the declared undo is one that an operator's rule may rely on. Time to stop a call is no answer to a
+/// crisis, nor to what cannot be made good.
+fn may_be_reviewed(assessment: &Assessment) -> bool {
+    match &assessment.undo {
+        None => false,
+        Some(Undo::Delay(_)) => assessment.class < SideEffect::Critical && !assessment.crisis_sensitive,
+        Some(Undo::Preimage(_) | Undo::Compensate(_)) => true,
+    }
+}
+
+/// Whether it is one that the built-in steps rely on.
 fn undoable(assessment: &Assessment) -> bool {
-    assessment.class == SideEffect::LocalReversible && assessment.reversible() && assessment.undo.is_some()
+    let is_undone = match &assessment.undo {
+        Some(Undo::Delay(_)) => true,
+        Some(Undo::Preimage(_) | Undo::Compensate(_)) => {
+            assessment.class == SideEffect::LocalReversible && assessment.reversibility != Reversibility::No
+        }
+        None => false,
+    };
+    is_undone && may_be_reviewed(assessment)
 }
 
 /// The crisis rule. Nothing an operator, a warrant or a score says turns it off.

@@ -63,7 +63,7 @@ fn a_profile_decides_what_operators_differ_on() {
     assert_eq!(routes(&push), [Route::Gate; 3]);
     let mut edit = judged(SideEffect::LocalReversible, 0.3, 0.5);
     edit.contested = true;
-    edit.undo = Some(Undo::Preimage { path: "/path".into() });
+    edit.undo = Some(preimage());
     assert_eq!(routes(&edit), [Route::Gate, Route::Gate, Route::Review]);
 }
 
@@ -75,7 +75,7 @@ proptest::proptest! {
     ) {
         let mut call = judged(class, risk, confidence);
         (call.crisis_sensitive, call.outbound) = (crisis, outbound);
-        call.undo = undo.then(|| Undo::Preimage { path: "/path".into() });
+        call.undo = undo.then(preimage);
         let ruling = |profile, call: &Assessment| {
             let policy = Policy { profile, ..Policy::default() };
             policy.route(&subject(&Value::Null), call, &Grant::Absent)
@@ -111,11 +111,27 @@ fn review_needs_a_declared_undo() {
     let policy = Policy::default();
     let mut edit = judged(SideEffect::LocalReversible, 0.3, 0.9);
     assert_eq!(route(&policy, &edit), Route::Execute);
-    edit.undo = Some(Undo::Preimage { path: "/path".into() });
+    edit.undo = Some(preimage());
     assert_eq!(route(&policy, &edit), Route::Review);
 
     let policy = Policy { rules: vec![rule(Route::Review, Matcher::default())], ..Policy::default() };
     assert_eq!(route(&policy, &judged(SideEffect::External, 0.3, 0.9)), Route::Gate);
+}
+
+#[test]
+fn time_to_stop_a_call_is_no_answer_to_a_crisis_nor_to_what_is_critical() {
+    let look = Policy { rules: vec![rule(Route::Review, Matcher::default())], ..Policy::default() };
+    let delayed = |class| {
+        let mut call = judged(class, 0.3, 0.9);
+        call.undo =
+            Some(serde_json::from_value(serde_json::json!({ "kind": "delay", "seconds": 5 })).unwrap());
+        call
+    };
+    let mut note = delayed(SideEffect::External);
+    assert_eq!((route(&look, &note), route(&Policy::default(), &note)), (Route::Review, Route::Review));
+    note.crisis_sensitive = true;
+    assert_eq!(route(&look, &note), Route::Gate);
+    assert_eq!(route(&look, &delayed(SideEffect::Critical)), Route::Gate);
 }
 
 #[test]
@@ -177,4 +193,8 @@ fn a_rule_matches_server_tool_class_principal_session_and_arguments() {
     assert!(matches(Matcher::default().principal(Some("*")).unwrap()));
     assert!(Matcher::default().argument("path", "x").is_err());
     assert!(Matcher::default().argument("/path", "(").is_err());
+}
+
+fn preimage() -> Undo {
+    serde_json::from_value(serde_json::json!({ "kind": "preimage", "path": "/path" })).unwrap()
 }

@@ -8,6 +8,7 @@ mod decisions;
 mod erasure;
 mod notices;
 mod people;
+mod reviews;
 mod rows;
 pub mod sqlite;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use decisions::{Decided, Edited, FreezeRow, StandingRow, VoteRow};
 pub use erasure::{Erase, Erased};
 pub use notices::{ChannelOff, Notice, Notified};
 pub use people::{ApproverRow, KeyKind, KeyRow};
+pub use reviews::Flag;
 pub use rows::{
     HoldChange, HoldFilter, HoldRow, HoldState, Latch, LatchEvent, Order, Pinned, Purged, ReviewChange,
     ReviewRow, ReviewState, UnknownState,
@@ -140,6 +142,36 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn reviews(&self, state: ReviewState, limit: u32) -> Task<'_, Vec<ReviewRow>>;
 
     fn change_review(&self, id: &str, version: u64, change: ReviewChange) -> Task<'_, ReviewRow>;
+
+    fn review(&self, id: &str) -> Task<'_, Option<ReviewRow>>;
+
+    /// Reviews in every state, newest first.
+    fn all_reviews(&self, limit: u32) -> Task<'_, Vec<ReviewRow>>;
+
+    /// Adds a review together with what undoing its call takes.
+    fn open_review(&self, review: ReviewRow, kept: String) -> Task<'_, ()>;
+
+    /// Keeps what undoing a reviewed call takes, in the place of what was kept for it before.
+    fn keep_undo(&self, review: &str, kept: String) -> Task<'_, ()>;
+
+    fn kept_undo(&self, review: &str) -> Task<'_, Option<String>>;
+
+    /// Everything that is kept, by review, oldest call first.
+    fn all_kept_undos(&self) -> Task<'_, Vec<(String, String)>>;
+
+    /// Ends the reviews whose time is over, and forgets what was kept for all that have ended.
+    fn expire_reviews(&self, now: i64) -> Task<'_, u64>;
+
+    /// Counts a use of a tool that is reviewed, and says how many there were.
+    fn count_use(&self, server: &str, tool: &str) -> Task<'_, u64>;
+
+    /// From now on calls of this tool are held instead of reviewed.
+    fn put_flag(&self, flag: Flag) -> Task<'_, ()>;
+
+    /// False when there was none.
+    fn drop_flag(&self, server: &str, tool: &str) -> Task<'_, bool>;
+
+    fn flags(&self) -> Task<'_, Vec<Flag>>;
 
     /// Uses up all of it, or nothing: once this is answered, it is on the disk.
     fn use_up(&self, uses: UseUp) -> Task<'_, Result<(), Unusable>>;

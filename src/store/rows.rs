@@ -250,32 +250,61 @@ pub struct ReviewChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReviewState {
+    /// It waits its delay out; it has not run.
+    Delayed,
+    /// A person stopped it in time: it never ran.
+    Stopped,
     Open,
+    /// It ran and can be taken back, but is none of the sample that a person looks at.
+    Kept,
     Accepted,
+    /// A person objected: calls of this tool are held from now on.
+    Flagged,
     Reverting,
     Reverted,
     RevertFailed,
-    /// Nobody looked before the undo ended.
+    /// The time to take it back, or to stop it, is over.
     Expired,
 }
 
 impl ReviewState {
-    pub const ALL: [Self; 6] =
-        [Self::Open, Self::Accepted, Self::Reverting, Self::Reverted, Self::RevertFailed, Self::Expired];
+    pub const ALL: [Self; 10] = [
+        Self::Delayed,
+        Self::Stopped,
+        Self::Open,
+        Self::Kept,
+        Self::Accepted,
+        Self::Flagged,
+        Self::Reverting,
+        Self::Reverted,
+        Self::RevertFailed,
+        Self::Expired,
+    ];
 
     pub fn may_become(self, next: Self) -> bool {
         match self {
-            Self::Open => matches!(next, Self::Accepted | Self::Reverting | Self::Expired),
+            Self::Delayed => matches!(next, Self::Stopped | Self::Expired),
+            Self::Open | Self::Kept | Self::Flagged | Self::RevertFailed => {
+                matches!(next, Self::Accepted | Self::Flagged | Self::Reverting | Self::Expired)
+            }
             Self::Reverting => matches!(next, Self::Reverted | Self::RevertFailed),
-            Self::RevertFailed => matches!(next, Self::Reverting | Self::Accepted),
-            Self::Accepted | Self::Reverted | Self::Expired => false,
+            Self::Stopped | Self::Accepted | Self::Reverted | Self::Expired => false,
         }
+    }
+
+    /// Whether what it takes to undo the call is still kept.
+    pub fn is_revertible(self) -> bool {
+        self.may_become(Self::Reverting)
     }
 
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Delayed => "delayed",
+            Self::Stopped => "stopped",
             Self::Open => "open",
+            Self::Kept => "kept",
             Self::Accepted => "accepted",
+            Self::Flagged => "flagged",
             Self::Reverting => "reverting",
             Self::Reverted => "reverted",
             Self::RevertFailed => "revert_failed",

@@ -5,6 +5,7 @@ mod decisions;
 mod erasure;
 mod notices;
 mod people;
+mod reviews;
 mod statements;
 mod warrants;
 
@@ -18,9 +19,9 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    ApproverRow, Assigned, ChannelOff, Decided, Erase, Erased, FreezeRow, HoldChange, HoldFilter, HoldRow,
-    KeyRow, Latch, LatchEvent, Notice, Notified, Pinned, Purged, ReviewChange, ReviewRow, ReviewState,
-    RevokedRow, StandingRow, Store, StoreError, Task, Unusable, UseUp, VoteRow, WarrantState,
+    ApproverRow, Assigned, ChannelOff, Decided, Erase, Erased, Flag, FreezeRow, HoldChange, HoldFilter,
+    HoldRow, KeyRow, Latch, LatchEvent, Notice, Notified, Pinned, Purged, ReviewChange, ReviewRow,
+    ReviewState, RevokedRow, StandingRow, Store, StoreError, Task, Unusable, UseUp, VoteRow, WarrantState,
 };
 use connection::Failure;
 
@@ -219,6 +220,55 @@ impl Store for Sqlite {
     fn change_review(&self, id: &str, version: u64, change: ReviewChange) -> Task<'_, ReviewRow> {
         let id = id.to_owned();
         self.ask(move |db| statements::change_review(db, &id, version, change))
+    }
+
+    fn review(&self, id: &str) -> Task<'_, Option<ReviewRow>> {
+        let id = id.to_owned();
+        self.ask(move |db| reviews::review(db, &id))
+    }
+
+    fn all_reviews(&self, limit: u32) -> Task<'_, Vec<ReviewRow>> {
+        self.ask(move |db| reviews::all(db, limit))
+    }
+
+    fn open_review(&self, review: ReviewRow, kept: String) -> Task<'_, ()> {
+        self.ask(move |db| reviews::open(db, &review, &kept))
+    }
+
+    fn keep_undo(&self, review: &str, kept: String) -> Task<'_, ()> {
+        let review = review.to_owned();
+        self.ask(move |db| reviews::keep(db, &review, &kept))
+    }
+
+    fn kept_undo(&self, review: &str) -> Task<'_, Option<String>> {
+        let review = review.to_owned();
+        self.ask(move |db| reviews::kept(db, &review))
+    }
+
+    fn all_kept_undos(&self) -> Task<'_, Vec<(String, String)>> {
+        self.ask(|db| reviews::all_kept(db))
+    }
+
+    fn expire_reviews(&self, now: i64) -> Task<'_, u64> {
+        self.ask(move |db| reviews::expire(db, now))
+    }
+
+    fn count_use(&self, server: &str, tool: &str) -> Task<'_, u64> {
+        let [server, tool] = [server, tool].map(str::to_owned);
+        self.ask(move |db| reviews::count_use(db, &server, &tool))
+    }
+
+    fn put_flag(&self, flag: Flag) -> Task<'_, ()> {
+        self.ask(move |db| reviews::flag(db, &flag))
+    }
+
+    fn drop_flag(&self, server: &str, tool: &str) -> Task<'_, bool> {
+        let [server, tool] = [server, tool].map(str::to_owned);
+        self.ask(move |db| reviews::unflag(db, &server, &tool))
+    }
+
+    fn flags(&self) -> Task<'_, Vec<Flag>> {
+        self.ask(|db| reviews::flags(db))
     }
 
     fn use_up(&self, uses: UseUp) -> Task<'_, Result<(), Unusable>> {

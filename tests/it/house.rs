@@ -42,6 +42,7 @@ pub(crate) fn direct() -> bool {
 
 #[derive(Default)]
 pub(crate) struct Plan {
+    top: String,
     listen: String,
     config: String,
     upstreams: Vec<(String, String)>,
@@ -52,6 +53,12 @@ impl Plan {
     /// With a variable in the environment of the daemon.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With lines that stand before every table.
+    pub(crate) fn top(mut self, lines: &str) -> Self {
+        self.top += lines;
         self
     }
 
@@ -114,7 +121,7 @@ impl House {
         let mut house = Self::empty();
         house.upstreams = plan.upstreams;
         house.env = plan.env;
-        let config = format!("[listen]\nagent = \"127.0.0.1:0\"\n{}{}", plan.listen, plan.config);
+        let config = format!("{}[listen]\nagent = \"127.0.0.1:0\"\n{}{}", plan.top, plan.listen, plan.config);
         std::fs::write(house.dir.path().join("herma.toml"), config).unwrap();
         if !direct() {
             house.start().await;

@@ -29,6 +29,7 @@ mod packages;
 mod passkeys;
 mod pipe;
 mod policy;
+mod review;
 mod servers;
 mod telemetry;
 mod tls;

@@ -123,12 +123,12 @@ async fn works_over_stdio(server: Server) {
 }
 
 /// A session over HTTP as the protocol's older clients hold it.
-struct Session {
+pub(crate) struct Session {
     endpoint: Endpoint,
 }
 
 impl Session {
-    async fn start(endpoint: Endpoint) -> (Self, Value) {
+    pub(crate) async fn start(endpoint: Endpoint) -> (Self, Value) {
         let params = json!({
             "protocolVersion": "2025-06-18", "capabilities": {},
             "clientInfo": {"name": "herma-tests", "version": "1"}
@@ -147,7 +147,7 @@ impl Session {
         (Self { endpoint }, answer)
     }
 
-    async fn ask(&self, id: i64, method: &str, params: Value) -> Value {
+    pub(crate) async fn ask(&self, id: i64, method: &str, params: Value) -> Value {
         let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         self.endpoint.post(request.to_string()).await.json().await
     }

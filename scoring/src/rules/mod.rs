@@ -21,6 +21,7 @@ mod reference;
 mod search;
 mod ways;
 
+use crate::Undo;
 use crate::text::fold_pattern;
 pub(crate) use crisis::{CalmRule, CrisisRule, CrisisRules, Owner};
 use lexicon::Lexicon;
@@ -416,6 +417,9 @@ impl Rules {
         let certainty =
             if operator { self.model.confidence.operator_pack } else { self.model.confidence.shipped_pack };
         for tool in &pack.tool {
+            if let Some(Err(message)) = tool.undo.as_ref().map(Undo::check) {
+                return Err(RuleError { pack: name.to_owned(), message: format!("{}: {message}", tool.id) });
+            }
             self.tools.push(ToolRule {
                 rule: effects.rule(name, &tool.id, &tool.reason, &tool.effect)?,
                 certainty: tool.confidence.unwrap_or(certainty),

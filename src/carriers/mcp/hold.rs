@@ -106,6 +106,22 @@ impl<L: Line> Waits for Patience<'_, L> {
         let question = (in_band && self.session.client().elicits_forms).then(|| self.id_for_question());
         self.hold(stay, budget, question).await
     }
+
+    async fn linger(&mut self, review: &str, time: Duration) -> bool {
+        self.line.open(review).await;
+        let end = Instant::now() + time;
+        let mut breath = interval_at(Instant::now() + BREATH, BREATH);
+        loop {
+            tokio::select! {
+                () = sleep_until(end) => return true,
+                () = self.line.gone() => return false,
+                () = cancelled(&mut self.under_way) => return false,
+                _ = breath.tick() => if !self.line.breathe().await {
+                    return false;
+                },
+            }
+        }
+    }
 }
 
 impl<L: Line> Patience<'_, L> {

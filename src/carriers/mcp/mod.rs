@@ -9,6 +9,7 @@ pub mod hold;
 pub mod http;
 mod line;
 mod members;
+pub mod notice;
 pub mod receive;
 pub mod relay;
 pub mod request_state;

@@ -64,7 +64,7 @@ impl Tap {
         let content_type =
             headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
         let limit = match &ear {
-            Ear::Call { settlement, .. } if !settlement.was_held() => GLANCE,
+            Ear::Call { settlement, .. } if !settlement.keeps_answer() => GLANCE,
             Ear::Call { .. } | Ear::Requests => WHOLE,
         };
         let format = if headers.contains_key(header::CONTENT_ENCODING) {
@@ -136,7 +136,7 @@ impl Tap {
             Ear::Requests => {}
             Ear::Call { settlement, .. } => {
                 let failed = answer.as_deref().is_some_and(is_error);
-                let response = answer.filter(|_| settlement.was_held());
+                let response = answer.filter(|_| settlement.keeps_answer());
                 settlement.settle(Outcome::Answered {
                     is_error: failed,
                     bytes: self.bytes,

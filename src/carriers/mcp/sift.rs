@@ -15,6 +15,8 @@ use tokio::sync::mpsc;
 use super::door::{Door, End, Manners};
 use super::frame::{CallFrame, Frame};
 use super::hold::Line;
+use super::members::around;
+use super::notice;
 use super::relay::{Tap, learn};
 use super::sse::{Event, Events};
 use super::upstream::{Head, Upstream};
@@ -37,6 +39,8 @@ pub struct Sift {
     pub judges: bool,
     /// The stream answers `tools/list`.
     pub learns: bool,
+    /// Something waits to be said to the agent with its next result.
+    pub tells: bool,
 }
 
 /// A server's request has no client that must be kept alive by us.
@@ -103,9 +107,27 @@ impl Sift {
         {
             learn(&self.door.firewall, &self.session, &data).await;
         }
-        let Some(call) = request else { return events.send(event.raw).await.is_ok() };
+        let Some(call) = request else {
+            let raw = self.told(&event).unwrap_or(event.raw);
+            return events.send(raw).await.is_ok();
+        };
         tokio::spawn(Arc::clone(self).judge(call, event.raw, events.clone()));
         true
+    }
+
+    /// An answer with what waits to be said, the rest of its event as it came.
+    fn told(&self, event: &Event) -> Option<Bytes> {
+        if !self.tells {
+            return None;
+        }
+        let data = event.data()?;
+        let (before, after) = around(&event.raw, &data);
+        // Data of several lines are no part of the event as they stand.
+        if before.len() + data.len() + after.len() != event.raw.len() {
+            return None;
+        }
+        let told = notice::with_notices(&self.door.firewall, &self.session, &data)?;
+        Some([before, &told, after].concat().into())
     }
 
     async fn judge(self: Arc<Self>, call: CallFrame, raw: Bytes, events: mpsc::Sender<Bytes>) {

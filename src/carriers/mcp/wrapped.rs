@@ -12,22 +12,29 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::answer;
 use super::door::{Door, End, Manners};
 use super::frame::{CallFrame, Frame};
 use super::hold::Line;
-use super::relay;
+use super::{notice, relay};
 use crate::control::wire::{self, FromWrap, Side, ToWrap, WireError, Wrapping};
+use crate::firewall::Permit;
 use crate::firewall::outcome::Outcome;
 use crate::firewall::permit::Settlement;
+use crate::firewall::roads::{Answering, Sends, Unsent, Whose};
 use crate::firewall::session::Session;
+use crate::review::Ground;
 
 /// A wrapper that takes no message for this long is given up.
 const STUCK: Duration = Duration::from_secs(5);
 
+/// Calls of Herma's own are told from the wrapper's by their high numbers.
+const OWN: u64 = 1 << 63;
+
 static SESSIONS: AtomicU64 = AtomicU64::new(1);
+static OWN_CALLS: AtomicU64 = AtomicU64::new(OWN);
 
 /// Serves every wrapped server whose connection comes in, until no more can.
 pub async fn attend(mut wraps: mpsc::UnboundedReceiver<(tokio::net::UnixStream, Wrapping)>, door: Arc<Door>) {
@@ -52,9 +59,10 @@ pub async fn attend(mut wraps: mpsc::UnboundedReceiver<(tokio::net::UnixStream, 
 }
 
 fn serve(stream: UnixStream, door: Arc<Door>, wrapping: Wrapping, runtime: &Handle) -> Result<(), WireError> {
-    let Wrapping { server, cwd, home, denial, hold_budget_ms } = wrapping;
+    let Wrapping { server, cwd, home, shares_files, denial, hold_budget_ms } = wrapping;
     let id = format!("wrap-{}-{}", std::process::id(), SESSIONS.fetch_add(1, Ordering::Relaxed));
     let session = Session::new(&id, "local".into(), server.into(), false).at(cwd, home).privately();
+    let session = if shares_files { session.sharing(Ground::default()) } else { session };
     let session = door.firewall.sessions.adopt(session);
     let hold_budget = hold_budget_ms.map(Duration::from_millis);
     let manners = Manners { denial, hold_budget, forward_warrant: false };
@@ -62,6 +70,8 @@ fn serve(stream: UnixStream, door: Arc<Door>, wrapping: Wrapping, runtime: &Hand
     let (alive, gone) = watch::channel(());
     let out = Mutex::new(Some(stream));
     let wrapped = Arc::new(Wrapped { door, session, manners, out, gone, running: Mutex::default() });
+    let road: std::sync::Weak<Wrapped> = Arc::downgrade(&wrapped);
+    wrapped.door.firewall.roads.open(road);
     wrapped.tell(&ToWrap::Welcome { session: wrapped.session.id.to_string() }, b"");
     let ended = loop {
         match wire::read::<FromWrap>(&mut read) {
@@ -76,6 +86,7 @@ fn serve(stream: UnixStream, door: Arc<Door>, wrapping: Wrapping, runtime: &Hand
     }
 }
 
+#[derive(Debug)]
 struct Wrapped {
     door: Arc<Door>,
     session: Arc<Session>,
@@ -86,10 +97,23 @@ struct Wrapped {
     running: Mutex<HashMap<u64, Running>>,
 }
 
-/// A forwarded call and, when its client was given a task, whose.
+/// A forwarded call.
+#[derive(Debug)]
 struct Running {
     settlement: Settlement,
-    task: Option<String>,
+    whose: Answers,
+}
+
+/// Who gets the answer.
+#[derive(Debug)]
+enum Answers {
+    /// The client has it already.
+    Client,
+    /// The client, with what it must hear of this call and what waits to be said to it.
+    Told,
+    /// A task of the client.
+    Task(String),
+    Herma(oneshot::Sender<Bytes>),
 }
 
 impl Wrapped {
@@ -139,11 +163,13 @@ impl Wrapped {
                 let ours = self.door.tasks.answer(&self.session, &method, &frame, id);
                 return match ours {
                     Some(answer) => self.tell(&ToWrap::Reply { seq }, &answer),
-                    None => self.tell(&ToWrap::Forward { seq, keep: false, swallow: false, told: None }, b""),
+                    None => {
+                        self.tell(&ToWrap::Forward { seq, keep: false, swallow: false, amend: false }, b"")
+                    }
                 };
             }
             Ok(Frame::Answer { .. } | Frame::Batch) => {
-                return self.tell(&ToWrap::Forward { seq, keep: false, swallow: false, told: None }, b"");
+                return self.tell(&ToWrap::Forward { seq, keep: false, swallow: false, amend: false }, b"");
             }
         };
         let mut life = Box::pin(Arc::clone(self).live(seq, side, twice, call));
@@ -168,9 +194,14 @@ impl Wrapped {
         let end = self.door.take(&self.session, call, &mut under_way, self.manners, &mut line).await;
         // Whatever is told next may bring a request under the same id.
         drop(under_way);
-        let (permit, task) = match end {
-            End::Forward(permit) => (permit, None),
-            End::ForTask(permit, task) => (permit, Some(task)),
+        let (permit, whose) = match end {
+            End::Forward(permit)
+                if permit.told().is_some() || notice::waits(&self.door.firewall, &self.session) =>
+            {
+                (permit, Answers::Told)
+            }
+            End::Forward(permit) => (permit, Answers::Client),
+            End::ForTask(permit, task) => (permit, Answers::Task(task)),
             End::Reply(answer) => return self.tell(&ToWrap::Reply { seq }, &answer),
             End::TaskReply(answer, task) => return self.door.tasks.finish(&task, &answer),
             End::Silence => return self.tell(&ToWrap::Drop { seq }, b""),
@@ -178,30 +209,56 @@ impl Wrapped {
         let (bytes, settlement) = permit.spend();
         if side == Side::Server {
             settlement.settle(Outcome::Passed);
-            return self.tell(&ToWrap::Forward { seq, keep: false, swallow: false, told: None }, b"");
+            return self.tell(&ToWrap::Forward { seq, keep: false, swallow: false, amend: false }, b"");
         }
-        let message = ToWrap::Forward {
-            seq,
-            keep: settlement.was_held() || task.is_some(),
-            swallow: task.is_some(),
-            told: settlement.told().map(str::to_owned),
-        };
+        let (swallow, amend) = (matches!(whose, Answers::Task(_)), matches!(whose, Answers::Told));
+        let keep = settlement.keeps_answer() || swallow || amend;
+        let message = ToWrap::Forward { seq, keep, swallow, amend };
         let replaced = if bytes == frame { Bytes::new() } else { bytes };
-        self.running.lock().insert(seq, Running { settlement, task });
+        self.running.lock().insert(seq, Running { settlement, whose });
         self.tell(&message, &replaced);
     }
 
-    fn settle(&self, seq: u64, outcome: Outcome, took: Duration, response: &[u8]) {
+    fn settle(&self, seq: u64, outcome: Outcome, took: Duration, response: &Bytes) {
         let running = self.running.lock().remove(&seq);
-        let Some(Running { settlement, task }) = running else { return };
-        if let Some(task) = task {
-            let response = match settlement.told() {
-                Some(told) => answer::telling(response, told),
-                None => Bytes::copy_from_slice(response),
-            };
-            self.door.tasks.finish(&task, &response);
+        let Some(Running { settlement, whose }) = running else { return };
+        let told =
+            || settlement.told().map_or_else(|| response.clone(), |told| answer::telling(response, told));
+        match &whose {
+            Answers::Client | Answers::Herma(_) => {}
+            // The wrapper has told the client that there is no answer.
+            Answers::Told if response.is_empty() => {}
+            Answers::Told => {
+                let told = told();
+                let noted = notice::with_notices(&self.door.firewall, &self.session, &told);
+                self.tell(&ToWrap::Say, &noted.unwrap_or(told));
+            }
+            Answers::Task(task) => self.door.tasks.finish(task, &told()),
         }
         settlement.settle_after(took, outcome);
+        if let Answers::Herma(answer) = whose {
+            let _ = answer.send(response.clone());
+        }
+    }
+}
+
+impl Sends for Wrapped {
+    fn leads_to(&self, whose: &Whose) -> bool {
+        let Session { server, principal, id, .. } = &*self.session;
+        (server, principal, id) == (&whose.server, &whose.principal, &whose.session)
+            && self.out.lock().is_some()
+    }
+
+    fn send(self: Arc<Self>, _whose: Whose, permit: Permit) -> Answering {
+        Box::pin(async move {
+            let (frame, settlement) = permit.spend();
+            let seq = OWN_CALLS.fetch_add(1, Ordering::Relaxed);
+            let (answer, answered) = oneshot::channel();
+            self.running.lock().insert(seq, Running { settlement, whose: Answers::Herma(answer) });
+            self.tell(&ToWrap::Call { seq }, &frame);
+            let answer = answered.await.ok().filter(|answer| !answer.is_empty());
+            answer.ok_or_else(|| Unsent("the server ended before it answered".into()))
+        })
     }
 }
 

@@ -18,6 +18,7 @@ use super::server::{DEPLOYED, OUTBOX};
 use super::stage::{Fate, Stage};
 use crate::cli::{audit, holds, review};
 use crate::control::client::Client;
+use crate::control::review::ReviewAsk;
 use crate::control::wire::Ask;
 use crate::gate::Decision;
 use crate::ledger::{Reader, Record};
@@ -103,7 +104,7 @@ impl<'a> Play<'a> {
 
     async fn edit(&mut self, agent: &Agent) -> anyhow::Result<()> {
         let edits = json!([{ "oldText": "echo none", "newText": "node --test" }]);
-        let call = arguments(json!({ "path": "package.json", "edits": edits }));
+        let call = arguments(json!({ "path": self.project("package.json").canonicalize()?, "edits": edits }));
         self.stage.step(2, "It edits a file that others will run")?;
         let answer = self.play(agent, "edit_file", &call).await?;
         self.routed(
@@ -118,7 +119,7 @@ impl<'a> Play<'a> {
         self.stage.say("On disk: package.json has the new text. A person can still look at it:")?;
         self.stage.gap()?;
         self.stage.command("herma review list")?;
-        let waiting = self.client()?.ask(&Ask::Reviews)?;
+        let waiting = self.client()?.ask(&Ask::Review(ReviewAsk::List { all: false }))?;
         let mut listed = Vec::new();
         review::list(&waiting, &mut listed)?;
         self.stage.quote(&String::from_utf8_lossy(&listed))?;

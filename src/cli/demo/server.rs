@@ -119,8 +119,9 @@ impl DemoServer {
     /// Links are followed before it is asked where a path leads.
     fn inside(&self, path: &str) -> anyhow::Result<PathBuf> {
         let path = Path::new(path);
+        let path = path.strip_prefix(&self.dir).unwrap_or(path);
         if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
-            bail!("paths are relative to the project and stay in it");
+            bail!("paths stay in the project");
         }
         let path = fs::canonicalize(self.dir.join(path))?;
         if !path.starts_with(&self.dir) {

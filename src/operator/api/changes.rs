@@ -1,5 +1,6 @@
 //! What people change beside holds: freeze, latches, rules, warrants, reviews.
 
+use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -40,7 +41,12 @@ impl From<ReviewError> for Problem {
     fn from(error: ReviewError) -> Self {
         match error {
             ReviewError::Unknown(_) => Self::missing(error.to_string()),
+            ReviewError::Over { .. } => Self::new(StatusCode::GONE, "over", error.to_string()),
+            ReviewError::Moved(_) => Self::new(StatusCode::CONFLICT, "stale", error.to_string()),
             ReviewError::Store(error) => error.into(),
+            ReviewError::Image(_) | ReviewError::Unreadable(_) | ReviewError::Directory { .. } => {
+                Self::fault(&error)
+            }
         }
     }
 }

@@ -75,7 +75,7 @@ impl Desk {
     pub(in crate::operator) async fn glance(&self) -> Glance {
         let firewall = &self.firewall;
         // A store that does not answer now will do so at the next look.
-        let reviews = firewall.reviews.waiting().await.unwrap_or_default();
+        let reviews = firewall.reviews.list(false).await.unwrap_or_default();
         Glance {
             frozen: self.frozen(),
             standing: firewall.standing().into_iter().map(|rule| (rule.id, rule.used)).collect(),
@@ -132,7 +132,7 @@ impl Desk {
     }
 
     pub(in crate::operator) async fn reviews(&self) -> Result<ReviewQueue, Problem> {
-        let rows = self.firewall.reviews.waiting().await.map_err(|error| Problem::fault(&error))?;
+        let rows = self.firewall.reviews.list(false).await.map_err(|error| Problem::fault(&error))?;
         Ok(ReviewQueue { reviews: rows.into_iter().filter_map(review).collect(), more: 0 })
     }
 

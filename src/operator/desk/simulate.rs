@@ -1,5 +1,6 @@
 //! What a draft of the policy would make of a call, or of the calls of the last days.
 
+use herma_scoring::undo::{Preimage, Undo};
 use herma_scoring::{Assessment, Context, Kind, Reversibility, SideEffect, assess};
 use herma_warrant::Grant;
 use serde::Deserialize;
@@ -90,7 +91,9 @@ impl Past {
                 contested: truth("contested"),
                 crisis_sensitive: truth("crisis_sensitive"),
                 reasons: Vec::new(),
-                undo: truth("undo").then(|| herma_scoring::Undo::Preimage { path: String::new() }),
+                undo: truth("undo").then(|| {
+                    Undo::Preimage(Preimage { path: Vec::new(), max: 0, directory: false, residue: None })
+                }),
                 pack_digest: String::new(),
             },
         })

@@ -84,9 +84,9 @@ pub(super) fn reversibility(reversibility: Reversibility) -> &'static str {
 pub(super) fn undo(undo: Option<&Undo>, reversible: Reversibility) -> Markup {
     html! {
         @match (undo, reversible) {
-            (Some(Undo::Preimage { .. }), _) => "can be undone: the file is kept as it was",
-            (Some(Undo::Compensate { tool }), _) => { "can be undone by " code { (line(tool)) } },
-            (Some(Undo::Delay { seconds }), _) => { "can be stopped within " (seconds) " s" },
+            (Some(Undo::Preimage(_)), _) => "can be undone: the file is kept as it was",
+            (Some(Undo::Compensate(compensate)), _) => { "can be undone by " code { (line(&compensate.call.tool)) } },
+            (Some(Undo::Delay(delay)), _) => { "can be stopped within " (delay.seconds) " s" },
             (None, reversible) => (reversibility(reversible)),
         }
     }

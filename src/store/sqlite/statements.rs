@@ -296,7 +296,7 @@ pub(super) fn latch_history(db: &Connection, key: &str) -> Result<Vec<LatchEvent
     Ok(rows)
 }
 
-const REVIEW: &str = "id, call, state, version, created_ms, expires_ms, session, server, tool, \
+pub(super) const REVIEW: &str = "id, call, state, version, created_ms, expires_ms, session, server, tool, \
                       shown, undo, verdict, reviewed_ms";
 
 pub(super) fn enqueue_review(db: &Connection, review: &ReviewRow) -> Result<(), Failure> {
@@ -421,7 +421,7 @@ fn read_hold(row: &Row<'_>) -> rusqlite::Result<HoldRow> {
     })
 }
 
-fn read_review(row: &Row<'_>) -> rusqlite::Result<ReviewRow> {
+pub(super) fn read_review(row: &Row<'_>) -> rusqlite::Result<ReviewRow> {
     Ok(ReviewRow {
         id: row.get("id")?,
         call: row.get("call")?,

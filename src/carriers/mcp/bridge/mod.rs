@@ -24,7 +24,9 @@ use super::era::Era;
 use super::frame::Frame;
 use super::http::{self, Reply};
 use crate::firewall::Permit;
+use crate::firewall::roads::{Answering, Sends, Unsent, Whose};
 use crate::firewall::session::{Session, UnderWay};
+use crate::review::Ground;
 use peer::{Peer, Request, Role};
 pub use process::Launch;
 use process::Process;
@@ -57,6 +59,8 @@ pub struct Bridge {
     door: Arc<Door>,
     manners: Manners,
     launch: Launch,
+    /// The files of this machine that it works on.
+    files: Option<Ground>,
     limits: Limits,
     peers: Mutex<Peers>,
 }
@@ -168,9 +172,15 @@ impl Bridge {
         door: Arc<Door>,
         manners: Manners,
         launch: Launch,
+        files: Option<Ground>,
         limits: Limits,
     ) -> Arc<Self> {
-        Arc::new(Self { server, trusted, door, manners, launch, limits, peers: Mutex::default() })
+        let roads = Arc::clone(&door.firewall);
+        let bridge =
+            Arc::new(Self { server, trusted, door, manners, launch, files, limits, peers: Mutex::default() });
+        let road: std::sync::Weak<Self> = Arc::downgrade(&bridge);
+        roads.roads.open(road);
+        bridge
     }
 
     /// Whether a call may be judged at all: one without a session would wait for a person in vain.
@@ -403,7 +413,19 @@ impl Bridge {
     pub fn place(&self, session: Session) -> Session {
         let cwd = self.launch.cwd.clone().or_else(|| std::env::current_dir().ok());
         let home = self.launch.env.get("HOME").cloned().or_else(|| std::env::var("HOME").ok());
-        session.at(cwd.map(|cwd| cwd.display().to_string()), home)
+        let session = session.at(cwd.map(|cwd| cwd.display().to_string()), home);
+        match &self.files {
+            Some(files) => session.sharing(files.clone()),
+            None => session,
+        }
+    }
+
+    /// The running process that this session speaks with.
+    fn running(&self, whose: &Whose) -> Option<Arc<Peer>> {
+        self.peer(&whose.session, &whose.principal).or_else(|| {
+            let shared = self.peers().shared.get(&whose.principal).cloned();
+            shared.filter(|peer| peer.session.id == whose.session && !peer.has_ended())
+        })
     }
 
     fn forget(&self, peer: &Arc<Peer>) {
@@ -414,6 +436,26 @@ impl Bridge {
 
     fn peers(&self) -> MutexGuard<'_, Peers> {
         self.peers.lock()
+    }
+}
+
+impl Sends for Bridge {
+    fn leads_to(&self, whose: &Whose) -> bool {
+        self.server == whose.server && self.running(whose).is_some()
+    }
+
+    fn send(self: Arc<Self>, whose: Whose, permit: Permit) -> Answering {
+        Box::pin(async move {
+            let (frame, settlement) = permit.spend();
+            let Some(peer) = self.running(&whose) else {
+                settlement.settle(crate::firewall::outcome::Outcome::Failed);
+                return Err(Unsent(BridgeError::Ended.to_string()));
+            };
+            let role = Role::Call(Box::new(settlement), None);
+            let stream = peer.request(Request { frame, takes_events: false, role }).await;
+            let stream = stream.map_err(|error| Unsent(error.to_string()))?;
+            stream.into_answer().await.ok_or_else(|| Unsent("the server ended before it answered".into()))
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use super::super::era::Era;
 use super::super::frame::{CallFrame, Called, Frame, FrameError};
 use super::super::hold::Line;
 use super::super::line::line;
+use super::super::notice;
 use super::super::relay;
 use super::BridgeError;
 use super::process::{Lines, Process};
@@ -356,7 +357,7 @@ impl Peer {
                 splice(frame, [Some(id), named].into_iter().flatten().map(|part| (part, &*asked)).collect())
             }
         };
-        let mut end = Delivery::default();
+        let end = Delivery::default();
         let mut failed_to_open = false;
         match role {
             Role::Ordinary | Role::Subscription => {}
@@ -364,16 +365,22 @@ impl Peer {
             Role::Tools => relay::learn(&self.door.firewall, &self.session, &frame).await,
             Role::Call(settlement, under_way) => {
                 drop(under_way);
-                end = Delivery::of(settlement, frame.clone());
+                let end = Delivery::of(settlement, frame.clone());
+                let told = notice::with_notices(&self.door.firewall, &self.session, &frame);
+                return self.give(sink, told.unwrap_or(frame), end).await;
             }
         }
+        self.give(sink, frame, end).await;
+        if failed_to_open {
+            self.process.stop();
+        }
+    }
+
+    async fn give(&self, sink: Option<Sink>, frame: Bytes, end: Delivery) {
         if let Some(sink) = sink
             && sink.send(frame, Some(end)).await.is_err()
         {
             tracing::debug!(server = &*self.session.server, "the client of an answer is gone");
-        }
-        if failed_to_open {
-            self.process.stop();
         }
     }
 

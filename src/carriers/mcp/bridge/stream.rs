@@ -55,7 +55,7 @@ impl Delivery {
         let Some((settlement, answer)) = self.open.take() else { return };
         let is_error = answer::is_error(&answer);
         let bytes = answer.len() as u64;
-        let response = settlement.was_held().then_some(answer);
+        let response = settlement.keeps_answer().then_some(answer);
         settlement.settle(Outcome::Answered { is_error, bytes, response, delivered });
     }
 }
@@ -226,6 +226,16 @@ impl Stream {
             }
         }
         self.ended = true;
+    }
+
+    /// The answer alone.
+    pub(super) async fn into_answer(mut self) -> Option<Bytes> {
+        let Sent { frame, end, .. } = self.last().await?;
+        self.ended = true;
+        if let Some(delivery) = end {
+            delivery.done();
+        }
+        Some(frame)
     }
 
     async fn last(&mut self) -> Option<Sent> {

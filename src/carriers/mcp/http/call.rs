@@ -12,11 +12,12 @@ use super::super::answer::{self, code};
 use super::super::door::End;
 use super::super::frame::{CallFrame, Frame};
 use super::super::hold::Line;
+use super::super::notice;
 use super::super::relay::{Ear, Tap};
 use super::super::sift::Sift;
 use super::super::sse;
 use super::super::upstream::Head;
-use super::reply::{Reply, empty, event_stream, is_event_stream, json, plain, unreachable_server};
+use super::reply::{Reply, empty, event_stream, is_event_stream, is_json, json, plain, unreachable_server};
 use super::{Agents, Asked, Back, Route};
 use crate::firewall::Permit;
 use crate::firewall::outcome::Outcome;
@@ -140,6 +141,9 @@ impl Agents {
         };
         let ear = Ear::Call { id: id.clone(), settlement, under_way };
         match line.events {
+            None if is_json(response.headers()) && notice::waits(&self.door.firewall, &session) => {
+                self.tell(response, session, ear).await
+            }
             None => self.relay(response, session, ear, sift),
             Some(events) => {
                 self.pour(response, session, ear, sift, &id, events).await;
@@ -197,7 +201,8 @@ impl Agents {
     ) {
         let (parts, mut body) = response.into_parts();
         let streams = is_event_stream(&parts.headers);
-        let mut tap = Tap::new(Arc::clone(&self.door.firewall), session, &parts.headers, ear);
+        let firewall = &self.door.firewall;
+        let mut tap = Tap::new(Arc::clone(firewall), Arc::clone(&session), &parts.headers, ear);
         if let Some(sift) = sift.filter(|_| streams) {
             let mut sifted = sift.start(body, tap);
             while let Some(event) = sifted.recv().await {
@@ -231,7 +236,7 @@ impl Agents {
         }
         if !streams {
             let frame = if serde_json::from_slice::<&serde_json::value::RawValue>(&whole).is_ok() {
-                whole.into()
+                notice::with_notices(firewall, &session, &whole).unwrap_or_else(|| whole.into())
             } else {
                 let said =
                     format!("the server answered HTTP {} without a JSON-RPC answer", parts.status.as_u16());

@@ -4,6 +4,7 @@ mod call;
 mod entry;
 mod mirrored;
 mod reply;
+mod road;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -26,12 +27,13 @@ use super::bridge::{Bridge, Caller};
 use super::door::{Door, Manners};
 use super::frame::{Frame, FrameError};
 use super::relay::{self, Ear, Relay, Tap};
-use super::shown;
 use super::sift::Sift;
 use super::upstream::{Head, Upstream, strip_hop_by_hop};
+use super::{notice, shown};
 use crate::config::Agent;
 use crate::firewall::now;
 use crate::firewall::session::Session;
+use crate::review::Ground;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// How long a client may take to send its request.
@@ -40,6 +42,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 pub use reply::Reply;
 pub(super) use reply::{empty, event_stream, json};
 use reply::{is_event_stream, is_json, plain, unreachable_server};
+pub use road::Road;
 
 /// The listener for agents.
 #[derive(Debug)]
@@ -59,6 +62,10 @@ pub struct Route {
     pub upstream: Back,
     pub manners: Manners,
     pub trusted: bool,
+    /// The files of this machine that it works on; a server that Herma starts knows its own.
+    pub files: Option<Ground>,
+    /// On which Herma calls it itself.
+    pub road: Option<Arc<Road>>,
 }
 
 /// What is behind a route.
@@ -278,13 +285,37 @@ impl Agents {
         }
     }
 
+    /// The answer to a call with what waits to be said to the agent.
+    async fn tell(&self, response: Response<Incoming>, session: Arc<Session>, ear: Ear) -> Response<Reply> {
+        let (mut parts, body) = response.into_parts();
+        strip_hop_by_hop(&mut parts.headers);
+        let mut tap = Tap::new(Arc::clone(&self.door.firewall), Arc::clone(&session), &parts.headers, ear);
+        match Limited::new(body, relay::WHOLE).collect().await {
+            Ok(body) => {
+                let body = body.to_bytes();
+                tap.hear(&body);
+                tap.end(true);
+                let told = notice::with_notices(&self.door.firewall, &session, &body);
+                parts.headers.remove(header::CONTENT_LENGTH);
+                Response::from_parts(parts, Reply::Whole(Full::new(told.unwrap_or(body))))
+            }
+            Err(error) => {
+                tap.broke();
+                let said = format!("the server's answer broke off or is too long: {error}");
+                json(StatusCode::BAD_GATEWAY, answer::error(b"", code::INTERNAL, &said))
+            }
+        }
+    }
+
     /// What takes the answer's stream apart, if something in it must wait.
     fn sift(&self, route: &Route, session: &Arc<Session>, headers: &HeaderMap, learns: bool) -> Option<Sift> {
         let Back::Http(upstream) = &route.upstream else { return None };
         let judges = self.door.firewall.policy().gates_server_requests();
-        (judges || learns).then(|| Sift {
+        let tells = notice::waits(&self.door.firewall, session);
+        (judges || learns || tells).then(|| Sift {
             judges,
             learns,
+            tells,
             door: Arc::clone(&self.door),
             session: Arc::clone(session),
             upstream: Upstream::clone(upstream),
@@ -309,9 +340,10 @@ impl Agents {
         let key = format!("{}\0{principal}\0{id}", route.name);
         self.door.firewall.sessions.get_or(&key, now(), || {
             let session = Session::new(id, Arc::clone(principal), Arc::clone(&route.name), route.trusted);
-            match &route.upstream {
-                Back::Http(_) => session,
-                Back::Process(bridge) => bridge.place(session),
+            match (&route.upstream, &route.files) {
+                (Back::Http(_), None) => session,
+                (Back::Http(_), Some(files)) => session.sharing(files.clone()),
+                (Back::Process(bridge), _) => bridge.place(session),
             }
         })
     }

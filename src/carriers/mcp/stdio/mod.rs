@@ -67,7 +67,8 @@ struct Call {
     seq: u64,
     keep: bool,
     swallow: bool,
-    told: Option<String>,
+    /// The daemon gives the client the answer.
+    amend: bool,
     since: Instant,
 }
 
@@ -137,12 +138,8 @@ impl Pump {
             Ok(Frame::Answer { id: Some(id), .. }) => match self.answered(id.get().as_bytes(), &frame) {
                 None => self.tell_client(&line),
                 Some(call) if call.keep => {
-                    self.settle(&call, &frame);
-                    match &call.told {
-                        _ if call.swallow => true,
-                        Some(told) => self.tell_client_frame(&answer::telling(&frame, told)),
-                        None => self.tell_client(&line),
-                    }
+                    let settled = self.settle(&call, &frame);
+                    call.swallow || (call.amend && settled) || self.tell_client(&line)
                 }
                 // Nobody waits for the account of an ordinary call, but its client waits for the answer.
                 Some(call) => {
@@ -167,7 +164,8 @@ impl Pump {
         running.calls.remove(id)
     }
 
-    fn settle(&self, call: &Call, frame: &Bytes) {
+    /// False when the daemon did not get it.
+    fn settle(&self, call: &Call, frame: &Bytes) -> bool {
         let settled = FromWrap::Settled {
             seq: call.seq,
             answered: true,
@@ -176,8 +174,11 @@ impl Pump {
             took_us: call.took_us(),
         };
         match call.keep {
-            true => drop(self.daemon.say(&settled, frame)),
-            false => self.daemon.say_later(&settled),
+            true => self.daemon.say(&settled, frame),
+            false => {
+                self.daemon.say_later(&settled);
+                true
+            }
         }
     }
 
@@ -201,13 +202,20 @@ impl Pump {
         match message {
             ToWrap::Welcome { .. } => {}
             ToWrap::Say => drop(self.tell_client_frame(&payload)),
+            ToWrap::Call { seq } => {
+                let Ok(Frame::Call(Called { id: Some(id), .. })) = Frame::read(&payload) else { return };
+                let id = payload.slice_ref(id.get().as_bytes());
+                let call = Call { seq, keep: true, swallow: true, amend: false, since: Instant::now() };
+                self.running.lock().calls.insert(id, call);
+                self.to_server.lock().send_past(&with_break(&payload));
+            }
             ToWrap::Held { seq } => {
                 if let Some(asked) = self.asked.lock().get_mut(&seq) {
                     asked.held = true;
                 }
                 self.to_server.lock().pass_by(seq);
             }
-            ToWrap::Forward { seq, keep, swallow, told } => {
+            ToWrap::Forward { seq, keep, swallow, amend } => {
                 let Some(asked) = self.asked.lock().remove(&seq) else { return };
                 let frame = if payload.is_empty() { asked.frame } else { with_break(&payload) };
                 match asked.side {
@@ -217,7 +225,7 @@ impl Pump {
                             self.running
                                 .lock()
                                 .calls
-                                .insert(asked.id, Call { seq, keep, swallow, told, since: Instant::now() });
+                                .insert(asked.id, Call { seq, keep, swallow, amend, since: Instant::now() });
                         }
                         self.to_server.lock().release(seq, frame);
                     }
@@ -369,7 +377,7 @@ mod tests {
         pump.connected(near);
         pump.from_client(call(2));
         assert_eq!(asked(&mut first, 2), [0, 1]);
-        pump.hear(ToWrap::Forward { seq: 0, keep: false, swallow: false, told: None }, Bytes::new());
+        pump.hear(ToWrap::Forward { seq: 0, keep: false, swallow: false, amend: false }, Bytes::new());
         let (near, mut second) = UnixStream::pair().unwrap();
         pump.connected(near);
         assert_eq!(asked(&mut second, 1), [1]);

@@ -1,6 +1,7 @@
 //! Views as a busy afternoon would make them. Every text that comes from elsewhere goes through `text`.
 
-use herma_scoring::{Reason, Reversibility, SideEffect, Undo};
+use herma_scoring::undo::{Preimage, Undo};
+use herma_scoring::{Reason, Reversibility, SideEffect};
 use serde_json::{Value, json};
 
 use crate::gate::Method;
@@ -90,7 +91,14 @@ impl<F: Fn(&str) -> String> Sample<F> {
             count: if group == Group::High { 4 } else { 1 },
             created_ms: NOW - 190_000,
             expires_ms: NOW + if crisis { 45_000 } else { 3_400_000 },
-            undo: (group == Group::Other).then(|| Undo::Preimage { path: "/path".into() }),
+            undo: (group == Group::Other).then(|| {
+                Undo::Preimage(Preimage {
+                    path: vec!["/path".into()],
+                    max: 0,
+                    directory: false,
+                    residue: None,
+                })
+            }),
             asked: (group == Group::Critical).then_some(Asked { asked: 4, denied: 3 }),
             escalated: u32::from(group == Group::Critical),
             quorum: Quorum {
