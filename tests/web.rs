@@ -43,6 +43,11 @@ fn what_arrives_or_changes_meanwhile_decides_nothing_else() {
 }
 
 #[test]
+fn pages_from_elsewhere_change_and_read_nothing_and_their_links_lead_in() {
+    scene("elsewhere");
+}
+
+#[test]
 fn a_passkey_answers_for_one_decision() {
     scene("passkey");
 }
@@ -50,4 +55,9 @@ fn a_passkey_answers_for_one_decision() {
 #[test]
 fn every_page_can_be_read_by_everybody() {
     scene("looks");
+}
+
+#[test]
+fn every_switch_beside_the_single_decision_works() {
+    scene("switches");
 }

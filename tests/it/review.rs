@@ -443,7 +443,8 @@ async fn a_deleted_note_comes_back_as_it_was_read_before() {
     let packs = tempfile::tempdir().unwrap();
     let pack = packs.path().join("notes.toml");
     std::fs::write(&pack, DELETED).unwrap();
-    let plan = Plan::default().top(&format!("rule_packs = [{pack:?}]\n")).rules(LOOK);
+    let look = LOOK.replace(r#""*""#, r#""*_entities""#);
+    let plan = Plan::default().top(&format!("rule_packs = [{pack:?}]\n")).rules(&look);
     let mut scene = Scene::wrapped_by(plan, memory, &MEMORY).await;
     let entity = json!({ "name": "Ann", "entityType": "person", "observations": ["likes tea"] });
     scene.call("create_entities", json!({ "entities": [entity] })).await;

@@ -1,6 +1,7 @@
 // A Herma of one's own with a server behind it, agents that call, and a person with a browser.
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -50,6 +51,7 @@ async function upstream() {
     if (asked.id === undefined) return response.writeHead(202).end();
     let result = {};
     if (asked.method === "initialize") {
+      response.setHeader("mcp-session-id", randomUUID().slice(0, 8));
       result = { protocolVersion: asked.params.protocolVersion, capabilities: { tools: {} }, serverInfo: { name: "harbour", version: "1" } };
     } else if (asked.method === "tools/list") {
       result = { tools: TOOLS.map((name) => ({ name, description: `Does ${name}.`, inputSchema: schema })) };
@@ -83,7 +85,7 @@ class Agent {
   async #post(method, params) {
     const id = ++this.#ids;
     const body = JSON.stringify({ jsonrpc: "2.0", id, method, params });
-    const response = await fetch(this.#url, { method: "POST", headers: this.#headers, body, signal: this.#open.signal });
+    const response = await fetch(this.#url, { method: "POST", headers: this.#headers, body, signal: AbortSignal.any([this.#open.signal, AbortSignal.timeout(30_000)]) });
     let text = "";
     for await (const part of response.body.pipeThrough(new TextDecoderStream())) text += part;
     const frames = response.headers.get("content-type")?.startsWith("text/event-stream")
@@ -130,7 +132,6 @@ export class House {
   /** A fresh browser of somebody. */
   async person({ viewport = { width: 1180, height: 860 }, colorScheme = "light", touch = false, scale = 1 } = {}) {
     this.context = await this.browser.newContext({ viewport, colorScheme, hasTouch: touch, deviceScaleFactor: scale, reducedMotion: "reduce" });
-    if (process.env.HERMA_DEV) await this.context.route("**/assets/*", (r) => r.fulfill({ path: process.env.HERMA_DEV + new URL(r.request().url()).pathname.slice(7), contentType: r.request().url().endsWith("js") ? "text/javascript" : r.request().url().endsWith("css") ? "text/css" : "image/svg+xml" })); // DEV
     this.requests = [];
     this.wrong = [];
     this.context.on("request", (request) => this.requests.push(request.url()));

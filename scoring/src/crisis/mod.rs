@@ -247,8 +247,10 @@ fn look<'r>(folded: &str, rules: &'r CrisisRules) -> Vec<Hit<'r>> {
         }
         let calmed = |(start, end): (usize, usize)| {
             calls.called.iter().any(|call| match call.owner {
+                // What it finds lies where it was called to look.
                 Owner::Calm(calm) => {
-                    rule.calms.contains(&calm)
+                    call.reaches(start, end)
+                        && rule.calms.contains(&calm)
                         && rules.calms.get(calm).is_some_and(|calm| {
                             takes_back(calm, rule, calls.find(*call), folded, (start, end), rules)
                         })

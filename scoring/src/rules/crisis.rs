@@ -85,6 +85,13 @@ pub(crate) struct Called {
     to: usize,
 }
 
+impl Called {
+    /// Whether it may find anything that touches the place.
+    pub(crate) fn reaches(&self, start: usize, end: usize) -> bool {
+        self.from < end && start < self.to
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct CrisisRules {
     pub(crate) rules: Vec<CrisisRule>,

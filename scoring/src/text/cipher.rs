@@ -242,9 +242,10 @@ fn padded(text: &str) -> Option<String> {
     let words =
         || text.split_ascii_whitespace().map(|word| word.trim_matches(|sign| !char::is_alphanumeric(sign)));
     let long = || words().filter(|word| word.len() >= 3);
-    let filler = long().next()?.bytes().nth(1)?;
-    let twice =
-        |word: &str| word.len() % 2 == 0 && word.as_bytes().chunks(2).all(|pair| pair.first() == pair.get(1));
+    let filler = long().next()?.as_bytes().get(1).copied()?;
+    let twice = |word: &str| {
+        word.len().is_multiple_of(2) && word.as_bytes().chunks(2).all(|pair| pair.first() == pair.get(1))
+    };
     let filled = |word: &str| word.bytes().skip(1).step_by(2).all(|byte| byte == filler);
     if long().nth(2).is_none() || !(words().all(twice) || words().all(filled)) {
         return None;

@@ -604,8 +604,8 @@ const acts = {
     try {
       const lacks = missing(card);
       if (lacks) throw new Error(lacks);
-      const { hold } = await send(hold(card.dataset.id, "/similar"), { ...seen(card), rule: wish(open) });
-      done(card, hold, "Approved, and similar calls pass for a while.");
+      const made = await send(hold(card.dataset.id, "/similar"), { ...seen(card), rule: wish(open) });
+      done(card, made.hold, "Approved, and similar calls pass for a while.");
     } catch (error) { complain(error, open); }
   },
   escalate: (button) => drawer(cardOf(button), "escalate"),
@@ -742,3 +742,12 @@ choose(rowOf(sessionStorage.getItem("herma-at")), true);
 sessionStorage.removeItem("herma-at");
 if (facts.session) listen();
 root.dataset.ready = "1";
+
+// A link from another site brings no cookie along; from here on this page asks itself. Once, lest it go round.
+if (one("#pair") && sessionStorage.getItem("herma-through") !== location.href) {
+  fetch("/op/v1/me").then(({ ok }) => {
+    if (!ok) return;
+    sessionStorage.setItem("herma-through", location.href);
+    location.replace(location.pathname === "/pair" ? "/" : location.href);
+  }).catch(() => {});
+}

@@ -28,7 +28,6 @@ pub(super) fn bar(hold: &HoldView) -> Markup {
     html! {
         noscript { p.caution { "Deciding here needs the page's script. In a terminal: " code { "herma holds approve " (hold.row.id) } } }
         div.decide {
-            @if let Some(typed) = typed(hold) { (confirmation(&hold.row.id, typed)) }
             div.buttons {
                 @if crisis { (edit_button(true)) (approve_button("Send as it is")) }
                 @else { (approve_button("Approve once")) (edit_button(false)) }
@@ -43,9 +42,10 @@ pub(super) fn bar(hold: &HoldView) -> Markup {
     }
 }
 
-/// What is done more rarely; it does not stay in sight.
+/// What stands at the end: the name to type, and what is done more rarely.
 pub(super) fn rest(hold: &HoldView) -> Markup {
     html! {
+        @if let Some(typed) = typed(hold) { (confirmation(&hold.row.id, typed)) }
         div.buttons.rest {
             @if hold.may_generalise { button data-act="similar" { "Approve similar…" kbd { "s" } } }
             button data-act="escalate" { "Escalate…" }

@@ -100,6 +100,7 @@ fn settled(hold: &HoldView) -> Markup {
 
 fn cautions(hold: &HoldView) -> Markup {
     html! {
+        @if hold.edited { p.note { b { "A person changed the arguments." } " What is shown is the changed call; the agent is told." } }
         @if hold.definition.changed {
             p.caution { b { "The server changed what it says of this tool." } " Compare the two below before you trust its name." }
         }
