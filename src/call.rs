@@ -15,16 +15,23 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 /// The road a call comes in by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Carrier {
+    #[default]
     Mcp,
+    /// An agent that runs its tools itself and asks first.
+    Hook,
+    /// Code that the agent wrote, calling tools back.
+    Sandbox,
 }
 
 impl Carrier {
     pub fn name(self) -> &'static str {
         match self {
             Self::Mcp => "mcp",
+            Self::Hook => "hook",
+            Self::Sandbox => "sandbox",
         }
     }
 }
@@ -39,6 +46,17 @@ pub struct Origin {
     pub session: Arc<str>,
     /// The operator's name for the server.
     pub server: Arc<str>,
+    /// Whose conversation it serves, where the carrier knows.
+    pub serves: Option<Serves>,
+}
+
+/// Whom an agent works for in a session, as its own road has told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serves {
+    /// Approvals and answers of one conversation are never another's.
+    pub conversation: Arc<str>,
+    /// Platform and sender, `telegram:4711`.
+    pub user: Option<Arc<str>>,
 }
 
 /// A tool as a server listed it.
@@ -85,6 +103,8 @@ pub struct Shown {
     pub approvals: Vec<SignedApproval>,
     /// The key under which later calls of a private channel are to be believed without a proof.
     pub channel_key: Option<[u8; 32]>,
+    /// The run of a sandbox that shows it.
+    pub run: Option<Arc<str>>,
 }
 
 /// How a call shows that the warrant is its sender's own.
@@ -187,6 +207,8 @@ impl Call {
         struct Named<'a> {
             arguments: &'a Value,
             arguments_sha256: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            conversation: Option<&'a str>,
             definition: Option<String>,
             kind: Kind,
             principal: &'a str,
@@ -196,6 +218,7 @@ impl Call {
         let named = Named {
             arguments: &self.arguments,
             arguments_sha256: Digest::of(&self.raw_arguments).to_string(),
+            conversation: self.origin.serves.as_ref().map(|serves| &*serves.conversation),
             definition: self.definition.as_ref().map(|listed| listed.digest.to_string()),
             kind: self.kind,
             principal: &self.origin.principal,
@@ -275,7 +298,13 @@ mod tests {
         let (server, id) = ("x".into(), CallIds::new(1).mint());
         Call {
             id,
-            origin: Origin { carrier: Carrier::Mcp, principal: "p".into(), session: "s".into(), server },
+            origin: Origin {
+                carrier: Carrier::Mcp,
+                principal: "p".into(),
+                session: "s".into(),
+                server,
+                serves: None,
+            },
             kind: Kind::Tool,
             tool: "t".into(),
             arguments: json!({}),

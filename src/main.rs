@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use herma::cli::{Cli, EXIT_USAGE, run};
+use herma::cli::{Cli, EXIT_USAGE, python, run};
 use herma::config::ConfigError;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match python::as_interpreter().unwrap_or_else(|| run(Cli::parse())) {
         Ok(code) => code,
         Err(error) => {
             use std::io::Write;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use herma::call::Digest;
+use herma::carriers::hook::Desk;
 use herma::carriers::mcp::bridge::{Bridge, Launch, Limits};
 use herma::carriers::mcp::door::{Door, Manners};
 use herma::carriers::mcp::http::{self, Agents, Back, Route};
@@ -118,7 +119,11 @@ impl Herma {
             telemetry: Arc::default(),
             seed: 1,
         });
-        let door = Arc::new(Door::new(firewall, [2; 32], settings.frame_limit));
+        let door = Arc::new(Door::new(
+            Desk::new(firewall, &[2; 32], Vec::new(), settings.crisis),
+            [2; 32],
+            settings.frame_limit,
+        ));
         let launch = Launch {
             guard: env!("CARGO_BIN_EXE_herma").into(),
             command: "python3".into(),

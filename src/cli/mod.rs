@@ -4,6 +4,7 @@ pub mod agent;
 pub mod audit;
 pub mod crisis;
 pub mod demo;
+pub mod doctor;
 pub mod edit;
 pub mod eval;
 pub mod explain;
@@ -11,10 +12,12 @@ pub mod freeze;
 pub mod guard;
 pub mod holds;
 pub mod import;
+pub mod install;
 pub mod lines;
 pub mod log;
 pub mod notify;
 pub mod pair;
+pub mod python;
 pub mod review;
 pub mod rules;
 pub mod serve;
@@ -95,6 +98,18 @@ pub enum Command {
     Approvers(pair::Approvers),
     /// Open the inbox in a browser
     Open(pair::Open),
+    /// Put an agent behind Herma: its servers, and its own tools
+    #[command(subcommand)]
+    Install(install::Agent),
+    /// Put an agent's configuration back as it was
+    #[command(subcommand)]
+    Uninstall(install::Agent),
+    /// Show by doing that everything an agent does goes through Herma
+    #[command(subcommand)]
+    Doctor(doctor::Agent),
+    /// Put the code that an agent writes and runs under a warrant
+    #[command(subcommand)]
+    Python(python::Python),
     /// What the daemon of this data directory does
     Status(status::Args),
     #[command(hide = true)]
@@ -131,6 +146,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Pair(args) => pair::pair(args, &data_dir),
         Command::Approvers(approvers) => pair::approvers(approvers, &data_dir),
         Command::Open(args) => pair::open(args, &data_dir),
+        Command::Install(agent) => install::install(agent, &data_dir),
+        Command::Uninstall(agent) => install::uninstall(agent, &data_dir),
+        Command::Doctor(agent) => doctor::run(agent, &data_dir),
+        Command::Python(python) => python::run(python, &data_dir),
         Command::Status(args) => status::run(args, &data_dir),
         Command::Guard(args) => guard::run(args),
     }

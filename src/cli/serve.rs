@@ -16,11 +16,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::carriers::hook::{self, Desk};
 use crate::carriers::mcp::bridge::{Bridge, Launch, Limits};
 use crate::carriers::mcp::door::{Door, Manners};
 use crate::carriers::mcp::http::{self, Agents, Back, Road, Route};
 use crate::carriers::mcp::upstream::Upstream;
 use crate::carriers::mcp::wrapped;
+use crate::carriers::sandbox::rpc;
 use crate::config::{Retention, Settings, Upstream as Configured, find_config, user_config};
 use crate::control::server::{self as control, Control};
 use crate::firewall::definitions::Definitions;
@@ -97,6 +99,7 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
         policy,
         warrants,
         review,
+        crisis,
         frame_limit,
         retention,
         ..
@@ -122,7 +125,8 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
         salts: Salts::restore(Arc::clone(&store), now()).await?,
         seed: seed()?,
     });
-    let door = Arc::new(Door::new(Arc::clone(&firewall), sealing_key, frame_limit));
+    let desk = Desk::new(Arc::clone(&firewall), &sealing_key, agents.clone(), crisis);
+    let door = Arc::new(Door::new(Arc::clone(&desk), sealing_key, frame_limit));
     let (stop, stopping) = watch::channel(false);
 
     let has_servers = !servers.is_empty();
@@ -177,6 +181,10 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
     about.announce();
     let (wraps, wrapping) = mpsc::unbounded_channel();
     tokio::spawn(wrapped::attend(wrapping, Arc::clone(&door)));
+    let (hooks, hooking) = mpsc::unbounded_channel();
+    tokio::spawn(hook::attend(hooking, desk));
+    let (runs, running) = mpsc::unbounded_channel();
+    tokio::spawn(rpc::attend(running, Arc::clone(&firewall)));
     if let (Some(listener), Some(operator)) = (people_listener, &operator) {
         tokio::spawn(operator::serve(listener, Arc::clone(operator), stopping.clone()));
     }
@@ -194,6 +202,8 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
         store: Arc::clone(&store),
         notify: notify.await?,
         wraps,
+        hooks,
+        runs,
         stop: stop.clone(),
         status: about.status(),
         user: user(),

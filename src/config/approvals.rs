@@ -43,6 +43,8 @@ enum Word {
 pub(super) struct Crisis {
     personal: bool,
     second_person: OneOrMany<String>,
+    /// What whoever would otherwise get no answer is sent.
+    pub(super) fixed_text: Option<String>,
 }
 
 impl Reader<'_> {

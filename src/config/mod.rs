@@ -10,6 +10,7 @@ mod resolve;
 mod review;
 mod telemetry;
 mod typed;
+mod users;
 mod warrants;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,9 @@ use crate::policy::Policy;
 use crate::warrants::Setup;
 
 pub use operator::Operator;
-pub use paths::{data_dir, find_config, user_config};
+
+pub use paths::{data_dir, find_config, user_config, user_config_place};
+pub use users::Crisis;
 
 /// What Herma does, with every value checked.
 #[derive(Debug)]
@@ -45,6 +48,7 @@ pub struct Settings {
     pub telemetry: crate::telemetry::Setup,
     pub retention: Retention,
     pub review: crate::review::Settings,
+    pub crisis: Crisis,
     /// Largest JSON-RPC frame that is read, in bytes.
     pub frame_limit: usize,
 }

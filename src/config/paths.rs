@@ -32,8 +32,13 @@ pub fn find_config(given: Option<&Path>) -> Result<Option<PathBuf>, ConfigError>
 /// The user's own file, if there is one. A daemon that starts by itself reads only this one: the working
 /// directory of an agent is the agent's to write.
 pub fn user_config() -> Result<Option<PathBuf>, ConfigError> {
-    let path = under_home("XDG_CONFIG_HOME", ".config")?.join("herma").join(FILE);
+    let path = user_config_place()?;
     Ok(path.is_file().then_some(path))
+}
+
+/// Where the user's own file is, or would be.
+pub fn user_config_place() -> Result<PathBuf, ConfigError> {
+    Ok(under_home("XDG_CONFIG_HOME", ".config")?.join("herma").join(FILE))
 }
 
 fn under_home(variable: &str, fallback: &str) -> Result<PathBuf, ConfigError> {

@@ -41,6 +41,7 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Settings, ConfigError> 
         telemetry: reader.telemetry(&file.telemetry)?,
         retention: reader.retention(&file.ledger)?,
         review: reader.review(&file.review)?,
+        crisis: super::Crisis { fixed_text: file.crisis.fixed_text.clone() },
         frame_limit: reader.frame_limit(file.limits.frame.as_ref())?,
     })
 }

@@ -34,6 +34,8 @@ pub(super) struct File {
     pub(super) notify: Vec<Spanned<super::notify::TypedChannel>>,
     pub(super) escalation: Vec<Spanned<super::notify::TypedRung>>,
     pub(super) telemetry: super::telemetry::TypedTelemetry,
+    /// Whom an agent works for, and under which warrant.
+    pub(super) user: Vec<Spanned<super::users::User>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

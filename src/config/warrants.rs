@@ -56,7 +56,11 @@ impl Reader<'_> {
             (Party::Agent(agent.name.clone()), &agent.warrant)
         });
         let mut standing = HashMap::new();
-        for (party, path) in servers.chain(agents) {
+        let users = file.user.iter().map(|user| {
+            let user = user.get_ref();
+            (Party::User(format!("{}:{}", user.platform, user.id)), &user.warrant)
+        });
+        for (party, path) in servers.chain(agents).chain(users) {
             let Some(path) = path else { continue };
             let stack = text_form::read_any(&self.read(path)?).map_err(|error| {
                 self.at(path, format!("{} holds no warrant: {error}", path.get_ref().display()))

@@ -1,6 +1,7 @@
 //! The Unix socket for the CLI and for wrapped servers. Peers must run under Herma's own user.
 
 pub mod client;
+pub mod hook;
 pub mod operator;
 pub mod records;
 pub mod review;

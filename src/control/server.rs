@@ -9,8 +9,9 @@ use std::sync::Arc;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 
+use super::hook::Hooking;
 use super::operator;
-use super::wire::{self, Hello, Role, Told, VERSION, Wrapping};
+use super::wire::{self, Hello, Role, Script, Told, VERSION, Wrapping};
 use crate::firewall::Firewall;
 use crate::gate::{Approver, Method};
 use crate::notify::Notify;
@@ -27,6 +28,10 @@ pub struct Control {
     pub notify: Arc<Notify>,
     /// Where connections of wrapped servers go.
     pub wraps: mpsc::UnboundedSender<(UnixStream, Wrapping)>,
+    /// Where connections of agents with hooks go.
+    pub hooks: mpsc::UnboundedSender<(UnixStream, Hooking)>,
+    /// Where connections of launchers go, with their process.
+    pub runs: mpsc::UnboundedSender<(UnixStream, Script, Option<i32>)>,
     pub stop: watch::Sender<bool>,
     pub status: serde_json::Value,
     /// The name of the user whose commands decide.
@@ -78,6 +83,12 @@ async fn meet(mut stream: UnixStream, control: Arc<Control>) -> Result<(), wire:
         tracing::warn!(uid = peer.uid(), "another user tried the control socket");
         return Ok(());
     }
+    // Before anything it says is read: code of an agent could decide its own holds here, or fetch itself a warrant.
+    if peer.pid().is_some_and(|pid| control.firewall.runs.holds(pid)) {
+        tracing::warn!(pid = peer.pid(), "code in a sandbox tried the control socket");
+        let told = Told::Error("this is not for code that an agent wrote".into());
+        return Ok(tokio::io::AsyncWriteExt::write_all(&mut stream, &wire::encode(&told, b"")?).await?);
+    }
     let (hello, _) = wire::read_async::<Hello>(&mut stream).await?;
     if hello.version != VERSION {
         let told = Told::Error(
@@ -91,6 +102,14 @@ async fn meet(mut stream: UnixStream, control: Arc<Control>) -> Result<(), wire:
         Role::Wrap(wrapping) => {
             // Nobody takes it any more when the daemon is about to end.
             let _ = control.wraps.send((stream, wrapping));
+            Ok(())
+        }
+        Role::Hook(hooking) => {
+            let _ = control.hooks.send((stream, hooking));
+            Ok(())
+        }
+        Role::Sandbox(script) => {
+            let _ = control.runs.send((stream, script, peer.pid()));
             Ok(())
         }
     }

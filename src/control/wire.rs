@@ -31,6 +31,10 @@ pub enum Role {
     Operator,
     /// A wrapped server and its client.
     Wrap(Wrapping),
+    /// An agent that asks before it runs a tool of its own.
+    Hook(super::hook::Hooking),
+    /// A launcher of code that an agent wrote.
+    Sandbox(Script),
 }
 
 /// What a wrapper says of its server.
@@ -43,6 +47,40 @@ pub struct Wrapping {
     pub shares_files: bool,
     pub denial: Denial,
     pub hold_budget_ms: Option<u64>,
+}
+
+/// What a launcher says of the code it is to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Script {
+    /// Over the script's text; empty when it could not be read.
+    pub sha256: String,
+    pub cwd: Option<String>,
+    pub home: Option<String>,
+    pub isolated: bool,
+}
+
+/// From a launcher to the daemon.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "say")]
+pub enum FromRun {
+    /// A line of the script; the payload.
+    Line { seq: u64 },
+    /// The agent has answered; the payload is the answer if it was asked for.
+    Settled { seq: u64, answered: bool, is_error: bool, bytes: u64, took_us: u64 },
+}
+
+/// From the daemon to a launcher.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum ToRun {
+    /// What the script is to send with every line.
+    Granted { run: String, warrant: String, tools: Vec<String> },
+    /// The script gets no warrant: nothing it asks for will pass.
+    Ungranted { run: String, why: String },
+    /// The payload is what the agent is asked, but for its token.
+    Forward { seq: u64, keep: bool },
+    /// The payload is the answer for the script.
+    Reply { seq: u64 },
 }
 
 /// What a command asks.

@@ -38,6 +38,22 @@ impl Definitions {
         self.listed.read().get(server)?.get(tool).cloned()
     }
 
+    /// The server and tool that an agent calls `name`, where it names the tools of its servers `mcp__server__tool` and
+    /// writes `_` for all but letters and digits. `None` when there is none, or more than one.
+    pub fn called(&self, name: &str) -> Option<(String, String)> {
+        let plain = |name: &str| {
+            name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect::<String>()
+        };
+        let rest = name.strip_prefix("mcp__")?;
+        let listed = self.listed.read();
+        let mut found = listed.iter().flat_map(|(server, tools)| {
+            let rest = rest.strip_prefix(&plain(server)).and_then(|rest| rest.strip_prefix("__"));
+            let tools = tools.keys().filter(move |tool| rest == Some(plain(tool).as_str()));
+            tools.map(|tool| (server.clone(), tool.clone()))
+        });
+        found.next().filter(|_| found.next().is_none())
+    }
+
     /// Takes in the `tools` of one `tools/list` answer.
     pub async fn learn(&self, server: &str, tools: &[Value]) -> Result<(), StoreError> {
         for tool in tools {

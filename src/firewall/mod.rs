@@ -4,6 +4,7 @@
 //! the list in ARCHITECTURE.md: assess, check, route, gate, permit. A carrier has received the call before
 //! (step 1) and spends the permit afterwards (7 forward, 8 settle); every step records itself (9).
 
+pub mod crisis;
 pub mod definitions;
 mod forget;
 pub mod outcome;
@@ -11,6 +12,7 @@ pub mod permit;
 pub mod refusal;
 pub mod revert;
 pub mod roads;
+pub mod runs;
 pub mod salts;
 mod schema;
 mod seen;
@@ -43,6 +45,7 @@ use definitions::Definitions;
 pub use permit::Permit;
 pub use refusal::Refusal;
 use roads::Roads;
+use runs::Runs;
 use salts::Salts;
 use session::{Session, Sessions};
 use waiting::{Edit, Passage};
@@ -65,6 +68,7 @@ pub struct Firewall {
     pub telemetry: Arc<Telemetry>,
     /// On which the firewall makes calls of its own.
     pub roads: Roads,
+    pub runs: Runs,
 }
 
 impl fmt::Debug for Firewall {
@@ -137,6 +141,7 @@ impl Firewall {
             salts: parts.salts,
             telemetry: parts.telemetry,
             roads: Roads::default(),
+            runs: Runs::default(),
         })
     }
 
@@ -228,7 +233,8 @@ impl Firewall {
             trusted_server: session.trusted,
             cwd: session.cwd.as_deref(),
             home: session.home.as_deref(),
-            crisis_active: session.in_crisis(),
+            crisis_active: session.in_crisis()
+                || self.sessions.speaks_of_crisis(session, &call.raw_arguments),
             known_recipients: policy.known_recipients.as_deref(),
         };
         let judged = catch_unwind(AssertUnwindSafe(|| herma_scoring::assess(&call.pure(), &context, &rules)));

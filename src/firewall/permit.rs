@@ -67,6 +67,18 @@ impl Permit {
         (self.frame, self.settlement)
     }
 
+    /// The same call, come again by the road it leaves by: what was judged is what runs, in the bytes of that road.
+    /// Another call gives the permit back.
+    pub fn leaving_as(self, judged: &Call, leaving: &Call) -> Result<Self, Self> {
+        let definition = |call: &Call| call.definition.as_ref().map(|listed| listed.digest);
+        let same = judged.kind == leaving.kind
+            && judged.tool == leaving.tool
+            && judged.origin.server == leaving.origin.server
+            && judged.arguments == leaving.arguments
+            && definition(judged) == definition(leaving);
+        if same { Ok(Self { frame: leaving.frame.clone(), ..self }) } else { Err(self) }
+    }
+
     /// What the agent must hear before the answer: that a person changed its call.
     pub fn told(&self) -> Option<&str> {
         self.settlement.told()

@@ -10,9 +10,11 @@ use herma_warrant::verify::ChainCache;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::call::{Carrier, Origin};
+use super::crisis::{Flag, Latches, Said};
+use crate::call::{Carrier, Origin, Serves};
 use crate::review::Ground;
 use crate::store::{Latch, Store, StoreError};
+use herma_scoring::Rules;
 
 /// Sessions that are remembered at most; the longest idle goes first.
 const REMEMBERED: usize = 10_000;
@@ -33,8 +35,11 @@ pub struct Session {
     pub private: bool,
     channel: Mutex<Option<Channel>>,
     client: Mutex<Client>,
-    /// Shared by all sessions of the agent: whom it writes to is not known here.
-    crisis: Arc<AtomicBool>,
+    carrier: Carrier,
+    serves: Mutex<Option<Serves>>,
+    /// Its agent's, and those of whom it speaks with, where its carrier knows.
+    latches: Mutex<Vec<Flag>>,
+    ended: AtomicBool,
     under_way: Mutex<HashMap<Bytes, watch::Sender<bool>>>,
     last_used: AtomicI64,
 }
@@ -87,6 +92,47 @@ impl Session {
         Self { private: true, ..self }
     }
 
+    /// A session of an agent that asks before it runs tools of its own.
+    pub fn hooked(id: &str, principal: Arc<str>, server: Arc<str>) -> Self {
+        let serves = Serves { conversation: id.into(), user: None };
+        let session = Self::new(id, principal, server, false);
+        Self { carrier: Carrier::Hook, serves: Mutex::new(Some(serves)), ..session }
+    }
+
+    /// This connection, for a call of which another road has told whose session it is.
+    #[must_use]
+    pub fn for_session(&self, session: &Self) -> Self {
+        Self {
+            id: Arc::clone(&session.id),
+            principal: Arc::clone(&session.principal),
+            server: Arc::clone(&self.server),
+            trusted: self.trusted,
+            client: Mutex::new(self.client()),
+            serves: Mutex::new(session.serves()),
+            latches: Mutex::new(session.latches.lock().clone()),
+            ..Self::default()
+        }
+    }
+
+    pub fn serves(&self) -> Option<Serves> {
+        self.serves.lock().clone()
+    }
+
+    /// A child speaks for whom its parent speaks for.
+    pub fn inherit(&self, parent: &Self) {
+        *self.serves.lock() = parent.serves();
+        *self.latches.lock() = parent.latches.lock().clone();
+    }
+
+    /// Nothing more is to come from it.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// The warrant was proven: from now on codes under this key stand for it.
     pub fn open_channel(&self, stack: &Arc<[u8]>, key: &[u8; 32]) {
         let codes = proof::Session::new(key, ChainCache::digest(stack));
@@ -110,10 +156,11 @@ impl Session {
     /// Where a call that comes in on this session comes from.
     pub fn origin(&self) -> Origin {
         Origin {
-            carrier: Carrier::Mcp,
+            carrier: self.carrier,
             principal: Arc::clone(&self.principal),
             session: Arc::clone(&self.id),
             server: Arc::clone(&self.server),
+            serves: self.serves(),
         }
     }
 
@@ -126,7 +173,7 @@ impl Session {
     }
 
     pub fn in_crisis(&self) -> bool {
-        self.crisis.load(Ordering::Acquire)
+        self.latches.lock().iter().any(Flag::is_set)
     }
 
     /// Notes a request under the bytes of its JSON-RPC id; `None` when one with this id is under way.
@@ -167,38 +214,92 @@ impl Drop for UnderWay {
     }
 }
 
-/// All sessions, and the agents of which one is in crisis with somebody.
+/// All sessions, and those who are in crisis with somebody.
 #[derive(Debug)]
 pub struct Sessions {
     store: Arc<dyn Store>,
     known: Mutex<HashMap<String, Arc<Session>>>,
-    latched: Mutex<HashMap<Arc<str>, Arc<AtomicBool>>>,
+    latches: Latches,
 }
 
 impl Sessions {
     /// Takes up the latches that were set when the last run ended.
     pub async fn restore(store: Arc<dyn Store>) -> Result<Self, StoreError> {
-        let latches = store.latches().await?;
-        let latched =
-            latches.into_iter().map(|latch| (latch.key.into(), Arc::new(AtomicBool::new(true)))).collect();
-        Ok(Self { store, known: Mutex::default(), latched: Mutex::new(latched) })
+        let latches = Latches::restore(Arc::clone(&store)).await?;
+        Ok(Self { store, known: Mutex::default(), latches })
     }
 
-    /// Gives a session its agent's latch.
-    pub fn adopt(&self, mut session: Session) -> Arc<Session> {
-        let mut latched = self.latched.lock();
-        session.crisis = Arc::clone(latched.entry(Arc::clone(&session.principal)).or_default());
+    /// Gives a session its agent's latch, and its own where its carrier tells sessions apart.
+    pub fn adopt(&self, session: Session) -> Arc<Session> {
+        let mut flags = vec![self.latches.flag(&session.principal)];
+        if session.carrier == Carrier::Hook {
+            flags.push(self.latches.of(&session.principal, &session.id));
+        }
+        *session.latches.lock() = flags;
         Arc::new(session)
     }
 
-    /// From now on everything outbound of this agent waits for a person: until one clears it, never for a time.
-    pub async fn enter_crisis(&self, session: &Session, reason: &str, now: i64) -> Result<(), StoreError> {
-        if session.crisis.swap(true, Ordering::AcqRel) {
-            return Ok(());
+    /// The session speaks with `sender`, in `chat`.
+    pub fn meet(&self, session: &Session, platform: &str, sender: Option<&str>, chat: Option<&str>) {
+        if sender.is_none() && chat.is_none() {
+            return;
         }
-        let key = session.principal.to_string();
+        let user = sender.map(|sender| Arc::from(format!("{platform}:{sender}")));
+        let place = chat.or(sender).unwrap_or_default();
+        let conversation = format!("{platform}:{place}").into();
+        *session.serves.lock() = Some(Serves { conversation, user });
+        let people =
+            [sender, chat].into_iter().flatten().map(|name| self.latches.of(&session.principal, name));
+        let mut latches = session.latches.lock();
+        // The session's own latch stands for people while nobody knows who they are.
+        let own = self.latches.of(&session.principal, &session.id);
+        latches.retain(|flag| flag.key != own.key || flag.is_set());
+        for flag in people {
+            if !latches.iter().any(|known| known.key == flag.key) {
+                latches.push(flag);
+            }
+        }
+    }
+
+    /// Judges what somebody said in this session; a crisis latches them and their conversation. True when somebody is
+    /// in crisis here.
+    pub async fn hear(
+        &self,
+        session: &Session,
+        text: &str,
+        rules: &Rules,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let serves = session.serves();
+        let user = serves.as_ref().and_then(|serves| serves.user.as_deref());
+        let said = Said {
+            agent: &session.principal,
+            from: user.unwrap_or(&session.id),
+            conversation: serves.as_ref().map(|serves| &*serves.conversation),
+            text,
+            at_ms: now,
+        };
+        if let Some(rules) = self.latches.hear(said, rules) {
+            self.enter_crisis(session, &format!("what was said: {}", rules.join(", ")), now).await?;
+        }
+        Ok(session.in_crisis())
+    }
+
+    /// Whether what a session sends names somebody who is in crisis with its agent elsewhere.
+    pub fn speaks_of_crisis(&self, session: &Session, arguments: &[u8]) -> bool {
+        self.latches.named(&session.principal, arguments)
+    }
+
+    /// From now on everything outbound of this session's conversation, or of its agent where no conversation is known,
+    /// waits for a person: until one clears it, never for a time.
+    pub async fn enter_crisis(&self, session: &Session, reason: &str, now: i64) -> Result<(), StoreError> {
         let by = format!("{} on {}", session.id, session.server);
-        self.store.set_latch(Latch { key, since_ms: now, by, reason: reason.to_owned() }).await
+        let flags = session.latches.lock().clone();
+        // The agent's comes first: it stands for all whom nobody can tell apart.
+        for flag in flags.iter().skip(usize::from(flags.len() > 1)) {
+            self.latches.set(flag, &by, reason, now).await?;
+        }
+        Ok(())
     }
 
     /// A named person clears it. False when it was not set.
@@ -209,11 +310,7 @@ impl Sessions {
         reason: &str,
         now: i64,
     ) -> Result<bool, StoreError> {
-        let was_set = self.store.clear_latch(key, by, reason, now).await?;
-        if let Some(latch) = self.latched.lock().get(key) {
-            latch.store(false, Ordering::Release);
-        }
-        Ok(was_set)
+        self.latches.clear(key, by, reason, now).await
     }
 
     pub async fn latches(&self) -> Result<Vec<Latch>, StoreError> {

@@ -18,6 +18,7 @@ use crate::store::{HoldFilter, HoldRow, HoldState, Sqlite, Store};
 use crate::warrants::Setup;
 
 mod approvals;
+mod conversations;
 mod edits;
 mod rules;
 
@@ -61,6 +62,7 @@ impl House {
                 principal: "local".into(),
                 session: "s".into(),
                 server: "box".into(),
+                serves: None,
             },
             kind: Kind::Tool,
             tool: tool.into(),

@@ -154,7 +154,9 @@ impl Firewall {
         client: &mut impl Waits,
     ) -> Result<Result<(Claim, String), Arc<Answer>>, Refusal> {
         let Judged { assessment, ruling, .. } = judged;
-        if assessment.crisis_sensitive && assessment.outbound {
+        // What names somebody who is in crisis elsewhere says nothing of whom this session speaks with.
+        let elsewhere = self.sessions.speaks_of_crisis(session, &call.raw_arguments);
+        if assessment.crisis_sensitive && assessment.outbound && !elsewhere {
             let reason = format!("{} on {} ({})", call.tool, call.origin.server, call.id);
             self.sessions.enter_crisis(session, &reason, now()).await.map_err(GateError::from)?;
         }
@@ -216,6 +218,7 @@ impl Firewall {
                 stack: Arc::clone(&shown.stack),
                 approvals: shown.approvals.clone(),
                 channel_key: None,
+                run: shown.run.clone(),
             })
         });
         let policy = self.policy.load_full();

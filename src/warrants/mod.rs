@@ -3,6 +3,7 @@
 //! What a warrant says of a call is for `herma_warrant` to say; here is everything around it that has state.
 
 mod party;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use herma_warrant::decide::{self, Decision, Judgement, Outcome, decide};
 use herma_warrant::error::{ChainError, FormatError};
 use herma_warrant::json::read_args;
 use herma_warrant::key::{PublicKey, Verifier};
+use herma_warrant::mint::MintError;
 use herma_warrant::proof::ProofError;
 use herma_warrant::revocation::{ListError, RevocationList, Revocations, Revoked};
 use herma_warrant::spent::{ClockFloor, SpentMemory};
@@ -28,10 +30,12 @@ use herma_warrant::warrant::{Warrant, WarrantId};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, Credential as Shows, Shown};
+use crate::call::{Call, Credential as Shows, Origin, Shown};
 use crate::store::{Assigned, RevokedRow, Store, StoreError, Unusable, UseUp, WarrantState};
 
 pub use party::{Party, PartyError};
+use run::Issuer;
+pub use run::{Run, SANDBOX_CALLS, SANDBOX_LIFE};
 
 /// Chains that are remembered as verified.
 const CHAINS: usize = 1024;
@@ -95,6 +99,10 @@ pub enum WarrantError {
     Revocable(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("no warrant can be made for this run: {0}")]
+    Mint(#[from] MintError),
+    #[error("no randomness from the operating system: {0}")]
+    Randomness(#[from] getrandom::Error),
 }
 
 /// What the file says, with the chains that were verified under it: other roots begin with none.
@@ -121,6 +129,7 @@ pub struct Warrants {
     clock: Mutex<ClockFloor>,
     /// The latest second that is on the disk.
     kept: AtomicU64,
+    issuer: Issuer,
     store: Arc<dyn Store>,
 }
 
@@ -207,6 +216,7 @@ impl Warrants {
             used: Mutex::new(memory),
             clock: Mutex::new(ClockFloor::restore(latest)),
             kept: AtomicU64::new(latest),
+            issuer: Issuer::new()?,
             store,
         };
         warrants.replace(setup).await?;
@@ -229,7 +239,7 @@ impl Warrants {
         for (list, _) in &setup.lists {
             self.store.keep_list(&list.issuer.to_hex(), list.encode()).await?;
         }
-        self.ground.store(Arc::new(Ground::new(setup)));
+        self.ground.store(Arc::new(Ground::new(self.issuer.trusted_by(setup))));
         Ok(())
     }
 
@@ -241,7 +251,7 @@ impl Warrants {
         }
         let ground = self.ground.load();
         let setup = &ground.setup;
-        let standing = self.over(call, setup);
+        let standing = self.over(&call.origin, setup);
         if standing.is_empty() && call.shown.is_none() {
             return Checked::silent(match setup.no_warrant {
                 NoWarrant::Allow => Grant::Absent,
@@ -320,7 +330,7 @@ impl Warrants {
     pub fn still_stands(&self, checked: &Checked, call: &Call, assessment: &Assessment, now: i64) -> bool {
         let ground = self.ground.load();
         if checked.chains.is_empty() {
-            return self.over(call, &ground.setup).is_empty()
+            return self.over(&call.origin, &ground.setup).is_empty()
                 && self.check(call, assessment, now).grant == checked.grant;
         }
         let Ok(now) = self.clock.lock().observe(seconds(now)) else { return false };
@@ -367,19 +377,23 @@ impl Warrants {
     }
 
     /// Every warrant that stands over the sender of the call.
-    fn over(&self, call: &Call, setup: &Setup) -> Vec<Arc<[u8]>> {
+    fn over(&self, origin: &Origin, setup: &Setup) -> Vec<Arc<[u8]>> {
         let assigned = self.assigned.read();
         if assigned.is_empty() && setup.standing.is_empty() {
             return Vec::new();
         }
-        Party::of(&call.origin)
-            .iter()
-            .flat_map(|party| {
-                let by_file = setup.standing.get(party).map(Arc::clone);
-                let by_command = assigned.get(party).map(|row| Arc::clone(&row.stack));
-                by_file.into_iter().chain(by_command)
-            })
-            .collect()
+        let over = |party: &Party| {
+            let by_file = setup.standing.get(party).map(Arc::clone);
+            let by_command = assigned.get(party).map(|row| Arc::clone(&row.stack));
+            by_file.into_iter().chain(by_command).collect::<Vec<_>>()
+        };
+        let parties = Party::of(origin);
+        let stacks = parties.iter().map(|party| {
+            let own = over(party);
+            let anybody = party.anybody().filter(|_| own.is_empty());
+            anybody.map_or(own, |anybody| over(&anybody))
+        });
+        stacks.flatten().collect()
     }
 
     fn verified(&self, stack: &[u8], ground: &Ground, now: u64) -> Result<Arc<Chain>, ChainError> {
@@ -529,6 +543,7 @@ fn question<'a>(
         server: Some(&call.origin.server),
         definition: call.definition.as_ref().map(|listed| listed.digest.bytes()),
         session: Some(&call.origin.session),
+        sandbox: call.shown.as_ref().and_then(|shown| shown.run.as_deref()),
         judgement: Some(Judgement {
             risk: thousandths(assessment.risk_score),
             class: assessment.class.name(),

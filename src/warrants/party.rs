@@ -14,20 +14,34 @@ pub enum Party {
     Agent(String),
     /// Every call of this session, as its carrier names it.
     Session(String),
+    /// Every call made for this person, by platform and sender: `telegram:4711`. `telegram:*` is whoever has no
+    /// warrant of their own there.
+    User(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names nobody: write `server:NAME`, `agent:NAME` or `session:ID`")]
+#[error("`{0}` names nobody: write `server:NAME`, `agent:NAME`, `session:ID` or `user:PLATFORM:ID`")]
 pub struct PartyError(String);
 
 impl Party {
     /// Everybody whose warrant a call must keep to.
-    pub(super) fn of(origin: &Origin) -> [Self; 3] {
-        [
+    pub(super) fn of(origin: &Origin) -> Vec<Self> {
+        let mut parties = vec![
             Self::Server(origin.server.to_string()),
             Self::Agent(origin.principal.to_string()),
             Self::Session(origin.session.to_string()),
-        ]
+        ];
+        let user = origin.serves.as_ref().and_then(|serves| serves.user.as_deref());
+        parties.extend(user.map(|user| Self::User(user.to_owned())));
+        parties
+    }
+
+    /// Who stands in for somebody over whom nothing was put.
+    pub(super) fn anybody(&self) -> Option<Self> {
+        match self {
+            Self::User(user) => user.split_once(':').map(|(platform, _)| Self::User(format!("{platform}:*"))),
+            Self::Server(_) | Self::Agent(_) | Self::Session(_) => None,
+        }
     }
 }
 
@@ -37,6 +51,7 @@ impl fmt::Display for Party {
             Self::Server(name) => write!(f, "server:{name}"),
             Self::Agent(name) => write!(f, "agent:{name}"),
             Self::Session(id) => write!(f, "session:{id}"),
+            Self::User(user) => write!(f, "user:{user}"),
         }
     }
 }
@@ -49,6 +64,13 @@ impl FromStr for Party {
             Some(("server", name)) if !name.is_empty() => Ok(Self::Server(name.to_owned())),
             Some(("agent", name)) if !name.is_empty() => Ok(Self::Agent(name.to_owned())),
             Some(("session", id)) if !id.is_empty() => Ok(Self::Session(id.to_owned())),
+            Some(("user", user))
+                if user
+                    .split_once(':')
+                    .is_some_and(|(platform, id)| !platform.is_empty() && !id.is_empty()) =>
+            {
+                Ok(Self::User(user.to_owned()))
+            }
             _ => Err(PartyError(text.to_owned())),
         }
     }

@@ -45,6 +45,7 @@ fn call(arguments: serde_json::Value) -> Call {
             principal: "local".into(),
             session: "s".into(),
             server: "box".into(),
+            serves: None,
         },
         kind: Kind::Tool,
         tool: "send".into(),

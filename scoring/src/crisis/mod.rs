@@ -11,7 +11,7 @@ use crate::text;
 pub use crate::text::fold;
 pub use latch::{Cause, Clearance, Latch, LatchError};
 pub use model::{grams, pieces};
-pub use watch::{Heard, Moment, Watch};
+pub use watch::{Heard, Moment, Watch, handle};
 
 /// What a text shows of a crisis. Holds rule ids and places, never words of the text.
 #[derive(Debug, Clone, PartialEq)]

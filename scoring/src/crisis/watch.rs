@@ -186,7 +186,8 @@ impl Watch {
 }
 
 /// `telegram:u8`, `Email:U8` and `u8` are one name.
-fn handle(name: &str) -> String {
+#[must_use]
+pub fn handle(name: &str) -> String {
     let name = name.trim();
     name.rsplit_once(':').map_or(name, |(_, handle)| handle).trim().to_lowercase()
 }

@@ -19,6 +19,7 @@ use super::members::{Members, around};
 use super::receive::{ReceiveError, Received, receive};
 use super::request_state::{Leg, States};
 use super::tasks::Tasks;
+use crate::carriers::hook::Desk;
 use crate::config::Denial;
 use crate::firewall::session::{Client, Session, UnderWay};
 use crate::firewall::{Admission, Firewall, Permit, Refusal, now};
@@ -28,6 +29,8 @@ use crate::gate::Decision;
 #[derive(Debug)]
 pub struct Door {
     pub firewall: Arc<Firewall>,
+    /// What agents that ask beforehand have said of the calls that come here.
+    desk: Arc<Desk>,
     pub tasks: Tasks,
     pub questions: Questions,
     pub frame_limit: usize,
@@ -59,9 +62,10 @@ pub enum End {
 }
 
 impl Door {
-    pub fn new(firewall: Arc<Firewall>, state_key: [u8; 32], frame_limit: usize) -> Self {
+    pub fn new(desk: Arc<Desk>, state_key: [u8; 32], frame_limit: usize) -> Self {
         Self {
-            firewall,
+            firewall: Arc::clone(&desk.firewall),
+            desk,
             tasks: Tasks::default(),
             questions: Questions::default(),
             frame_limit,
@@ -88,8 +92,15 @@ impl Door {
         line: &mut L,
     ) -> End {
         let (kind, id) = (call.kind, call.id.clone());
-        let received = receive(&self.firewall, session, call, self.frame_limit, manners.forward_warrant)
-            .and_then(|received| self.resume(received));
+        let received = receive(
+            &self.firewall,
+            Some(&self.desk),
+            session,
+            call,
+            self.frame_limit,
+            manners.forward_warrant,
+        )
+        .and_then(|received| self.resume(received));
         let (received, leg) = match received {
             Ok(received) => received,
             Err(error) => {
@@ -97,7 +108,15 @@ impl Door {
                 return End::Reply(answer::error(&id, code_of(&error), &error.to_string()));
             }
         };
-        let Received { call, declared, progress_token, request_state } = received;
+        let Received { mut call, declared, progress_token, request_state, marked } = received;
+        let mut speaker = Arc::clone(session);
+        if let Some(marked) = marked {
+            speaker = self.desk.speaker(&marked, session);
+            call.origin = speaker.origin();
+            if let Some(permit) = self.desk.parked.claim(&call, &marked.call) {
+                return End::Forward(permit);
+            }
+        }
         let shape = Shape {
             kind,
             era: declared.era,
@@ -130,7 +149,7 @@ impl Door {
             line,
             next: Next::Pending,
         };
-        let admitted = self.firewall.admit(call, session, &mut patience).await;
+        let admitted = self.firewall.admit(call, &speaker, &mut patience).await;
         self.end(&id, admitted, std::mem::take(&mut patience.next), shape)
     }
 

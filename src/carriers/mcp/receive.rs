@@ -11,6 +11,7 @@ use super::era::Declared;
 use super::frame::{CallFrame, Frame, FrameError, part};
 use super::shown::{self, Presented, ShownError};
 use crate::call::Call;
+use crate::carriers::hook::{Desk, Marked};
 use crate::firewall::Firewall;
 use crate::firewall::session::Session;
 
@@ -21,6 +22,8 @@ pub struct Received {
     pub declared: Declared,
     pub progress_token: Option<Bytes>,
     pub request_state: Option<String>,
+    /// Whose it is, by the mark of the agent's plugin.
+    pub marked: Option<Marked>,
 }
 
 /// Why a frame did not become a call.
@@ -49,6 +52,7 @@ pub enum ReceiveError {
 /// Reads the whole frame strictly and takes out the call. `frame` is kept as it is.
 pub fn receive(
     firewall: &Firewall,
+    desk: Option<&Desk>,
     session: &Session,
     call: CallFrame,
     limit: usize,
@@ -56,6 +60,7 @@ pub fn receive(
 ) -> Result<Received, ReceiveError> {
     let CallFrame { kind, mut frame, arguments: mut raw_arguments, progress_token, mut presented, .. } = call;
     let origin = session.origin();
+    let mut marked = None;
     let limits = Limits { size: limit, ..Limits::default() };
     let mut whole = herma_scoring::json::read(&frame, &limits)?;
     let mut params = whole.get_mut("params").map(Value::take).unwrap_or_default();
@@ -70,7 +75,9 @@ pub fn receive(
     }
     let arguments = params.get_mut("arguments").and_then(Value::as_object_mut);
     if let Some(envelope) = arguments.and_then(|arguments| arguments.remove(shown::ARGUMENT)) {
-        present(&mut presented, shown::enveloped(&envelope)?)?;
+        let (shown, mark) = shown::enveloped(&envelope, desk)?;
+        present(&mut presented, shown)?;
+        marked = mark;
         frame = shown::without(&frame, "arguments", shown::ARGUMENT)?;
         if let Ok(Frame::Call(called)) = Frame::read(&frame) {
             raw_arguments = called.keep(&frame).arguments;
@@ -102,7 +109,7 @@ pub fn receive(
         definition,
         shown: shown.map(Arc::new),
     };
-    Ok(Received { call, declared, progress_token, request_state })
+    Ok(Received { call, declared, progress_token, request_state, marked })
 }
 
 fn name(kind: Kind, params: &Value) -> Result<String, ReceiveError> {

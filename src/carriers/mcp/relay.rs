@@ -165,7 +165,7 @@ fn release(ear: &mut Option<Ear>) {
 /// A request that the server makes to its client, seen in passing.
 pub fn note_server_request(firewall: &Arc<Firewall>, session: &Arc<Session>, call: CallFrame) {
     let kind = call.kind;
-    match receive(firewall, session, call, WHOLE, true) {
+    match receive(firewall, None, session, call, WHOLE, true) {
         Ok(received) => firewall.note_server_request(&received.call, session),
         Err(error) => firewall.record_refused(&session.origin(), name_of(kind), &error.to_string()),
     }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::frame::params;
 use super::members::{Members, around};
 use crate::call::{Credential, Shown};
+use crate::carriers::hook::{Desk, Marked};
 use crate::firewall::session::Session;
 
 /// The argument of a tool that is for Herma: some clients, Hermes among them, can send nothing else.
@@ -36,8 +37,10 @@ pub enum ShownError {
     Carrier(#[from] CarrierError),
     #[error("a warrant came in more than one place: send it once")]
     TwoWays,
-    #[error("the argument `_herma` is for Herma alone and holds `tenuo` and nothing else")]
+    #[error("the argument `_herma` is for Herma alone and holds `tenuo` or `hook` and nothing else")]
     Envelope,
+    #[error(transparent)]
+    Mark(#[from] crate::carriers::hook::Forged),
     #[error("a header of the warrant is not text")]
     Text,
     #[error("`_meta.tenuo` cannot be read: {0}")]
@@ -108,6 +111,7 @@ fn shown(carried: Carried, channel_key: Option<[u8; 32]>) -> Shown {
         credential: carried.proof.map_or(Credential::None, Credential::Proof),
         approvals: carried.approvals,
         channel_key,
+        run: None,
     }
 }
 
@@ -124,18 +128,32 @@ pub(super) fn settle(
         Presented::Code { .. } if !session.private => Err(ShownError::Public),
         Presented::Code { counter, tag } => {
             let stack = session.believe(counter, tool, arguments, &tag).ok_or(ShownError::Unproven)??;
-            Ok(Shown { stack, credential: Credential::Channel, approvals: Vec::new(), channel_key: None })
+            Ok(Shown {
+                stack,
+                credential: Credential::Channel,
+                approvals: Vec::new(),
+                channel_key: None,
+                run: None,
+            })
         }
     }
 }
 
 /// Reads the argument that clients send which can send nothing but arguments.
-pub(super) fn enveloped(envelope: &Value) -> Result<Option<Presented>, ShownError> {
+pub(super) fn enveloped(
+    envelope: &Value,
+    desk: Option<&Desk>,
+) -> Result<(Option<Presented>, Option<Marked>), ShownError> {
     let fields = envelope.as_object().ok_or(ShownError::Envelope)?;
-    if fields.keys().any(|key| key != "tenuo") {
+    if fields.keys().any(|key| key != "tenuo" && key != "hook") {
         return Err(ShownError::Envelope);
     }
-    fields.get("tenuo").map(read).transpose()
+    let marked = match (fields.get("hook"), desk) {
+        (Some(mark), Some(desk)) => Some(desk.read_mark(mark)?),
+        (Some(_), None) => return Err(ShownError::Envelope),
+        (None, _) => None,
+    };
+    Ok((fields.get("tenuo").map(read).transpose()?, marked))
 }
 
 /// The frame without one member of an object in `params`, every other value as it stood. An empty `_meta` goes too.

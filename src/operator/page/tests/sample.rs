@@ -185,7 +185,6 @@ impl<F: Fn(&str) -> String> Sample<F> {
             may_generalise: row.group > Group::Critical,
             edited: false,
             row,
-            edited: false,
             kind: "tool".into(),
             client: self.t("hermes-agent 0.19.0"),
             arguments: self.json(arguments),

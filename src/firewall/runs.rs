@@ -1,0 +1,257 @@
+//! Runs of code that an agent wrote: which call of the agent each belongs to, and what is alive of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use super::session::Session;
+use super::{Firewall, now};
+use crate::call::{Digest, Origin};
+use crate::ledger::{Entry, LedgerError, Step};
+
+/// An agent starts the script within this time of announcing it, in milliseconds.
+const FRESH: i64 = 60_000;
+/// Announcements that are remembered at most; an agent waits for each of its scripts.
+const ANNOUNCED: usize = 1024;
+/// Steps from a process to the launcher it descends from.
+const GENERATIONS: usize = 64;
+/// Arguments that Hermes takes out of a sandbox's `terminal` call before it runs it.
+const TAKEN_OUT: [&str; 4] = ["background", "pty", "notify_on_complete", "watch_patterns"];
+
+/// The call of an agent that starts a script.
+#[derive(Debug, Clone)]
+pub struct Parent {
+    pub session: Arc<Session>,
+    /// Tools the agent's session has; `None` when it did not say.
+    pub tools: Option<Vec<String>>,
+}
+
+/// Whose script a run is.
+#[derive(Debug)]
+pub enum Claimed {
+    By(Parent),
+    Nobody,
+    /// Different sessions announced the very same script: either could be meant.
+    Several,
+}
+
+/// All runs.
+#[derive(Debug, Default)]
+pub struct Runs {
+    announced: Mutex<HashMap<Digest, Vec<(i64, Parent)>>>,
+    live: Arc<Mutex<HashMap<Arc<str>, Live>>>,
+}
+
+/// What is known of a run that goes on.
+#[derive(Debug)]
+struct Live {
+    session: Arc<str>,
+    /// The launcher's process.
+    pid: Option<i32>,
+    passing: Option<Passing>,
+}
+
+/// A call that was let through and has not been answered.
+#[derive(Debug, PartialEq, Eq)]
+struct Passing {
+    tool: String,
+    arguments: Option<Digest>,
+}
+
+/// A run for as long as its launcher lives.
+#[derive(Debug)]
+pub struct Running {
+    live: Arc<Mutex<HashMap<Arc<str>, Live>>>,
+    id: Arc<str>,
+}
+
+/// What the record says of a run when it begins.
+#[derive(Debug)]
+pub struct Began<'a> {
+    pub run: &'a str,
+    pub origin: &'a Origin,
+    /// How it is known whose it is.
+    pub parent: &'static str,
+    pub script_sha256: &'a str,
+    pub isolated: bool,
+    pub tools: &'a [String],
+    pub warrant: Option<&'a str>,
+}
+
+impl Firewall {
+    /// A line for a run that begins.
+    pub fn record_run(&self, began: &Began<'_>) -> Result<(), LedgerError> {
+        let entry = Entry::new(now(), Step::Warrant)
+            .with("isolated", began.isolated)
+            .with("parent", began.parent)
+            .with("principal", &*began.origin.principal)
+            .with("run", began.run)
+            .with("script_sha256", began.script_sha256)
+            .with("session", &*began.origin.session)
+            .with("tools", began.tools)
+            .with("warrant", began.warrant);
+        self.ledger.record(entry).map(|_| ())
+    }
+}
+
+impl Runs {
+    /// An agent is about to run this script.
+    pub fn announce(&self, script: Digest, parent: Parent, now: i64) {
+        let mut announced = self.announced.lock();
+        announced.retain(|_, parents| {
+            parents.retain(|(at, _)| now.saturating_sub(*at) <= FRESH);
+            !parents.is_empty()
+        });
+        if announced.len() < ANNOUNCED {
+            announced.entry(script).or_default().push((now, parent));
+        }
+    }
+
+    /// Whose script this is. Each announcement is good for one run.
+    pub fn claim(&self, script: &Digest, now: i64) -> Claimed {
+        let mut announced = self.announced.lock();
+        let Some(parents) = announced.get_mut(script) else { return Claimed::Nobody };
+        parents.retain(|(at, _)| now.saturating_sub(*at) <= FRESH);
+        let Some((_, first)) = parents.first() else { return Claimed::Nobody };
+        let same = |parent: &Parent| {
+            parent.session.id == first.session.id && parent.session.principal == first.session.principal
+        };
+        if !parents.iter().all(|(_, parent)| same(parent)) {
+            return Claimed::Several;
+        }
+        Claimed::By(parents.remove(0).1)
+    }
+
+    /// A run begins; it ends when what is returned is dropped.
+    pub fn begin(&self, id: &Arc<str>, session: &Arc<str>, pid: Option<i32>) -> Running {
+        let live = Live { session: Arc::clone(session), pid, passing: None };
+        self.live.lock().insert(Arc::clone(id), live);
+        Running { live: Arc::clone(&self.live), id: Arc::clone(id) }
+    }
+
+    /// Whether this call is one that a run of this session was let through with and waits for: whoever is asked about
+    /// it once more need not ask a person again.
+    pub fn is_passing(&self, session: &str, tool: &str, arguments: &Value) -> bool {
+        let asked = Passing::new(tool, arguments);
+        asked.arguments.is_some()
+            && self
+                .live
+                .lock()
+                .values()
+                .any(|live| &*live.session == session && live.passing.as_ref() == Some(&asked))
+    }
+
+    /// Whether the process is part of a run: what it asks in its own name is not for it to ask.
+    pub fn holds(&self, pid: i32) -> bool {
+        let launchers: Vec<i32> = self.live.lock().values().filter_map(|live| live.pid).collect();
+        if launchers.is_empty() {
+            return false;
+        }
+        let mut pid = Some(pid);
+        for _ in 0..GENERATIONS {
+            match pid {
+                None | Some(0 | 1) => return false,
+                Some(one) if launchers.contains(&one) => return true,
+                Some(one) => pid = parent_of(one),
+            }
+        }
+        true
+    }
+}
+
+impl Running {
+    /// The call has left and is not answered yet.
+    pub fn passes(&self, tool: &str, arguments: &Value) {
+        if let Some(live) = self.live.lock().get_mut(&self.id) {
+            live.passing = Some(Passing::new(tool, arguments));
+        }
+    }
+
+    /// It has been answered.
+    pub fn passed(&self) {
+        if let Some(live) = self.live.lock().get_mut(&self.id) {
+            live.passing = None;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.live.lock().remove(&self.id);
+    }
+}
+
+impl Passing {
+    fn new(tool: &str, arguments: &Value) -> Self {
+        let mut arguments = arguments.clone();
+        if let Some(members) = arguments.as_object_mut().filter(|_| tool == "terminal") {
+            members.retain(|name, _| !TAKEN_OUT.contains(&name.as_str()));
+        }
+        let canonical = serde_json_canonicalizer::to_vec(&arguments).ok();
+        Self { tool: tool.to_owned(), arguments: canonical.map(|bytes| Digest::of(&bytes)) }
+    }
+}
+
+/// The parent of a process, where the system shows it.
+pub fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in brackets and may hold anything, brackets and spaces as well.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parent(session: &str) -> Parent {
+        let session = Session::new(session, "hermes".into(), "hermes".into(), false);
+        Parent { session: Arc::new(session), tools: None }
+    }
+
+    #[test]
+    fn a_script_belongs_to_the_session_that_announced_it_once() {
+        let (runs, script) = (Runs::default(), Digest::of(b"print(1)"));
+        runs.announce(script, parent("a"), 0);
+        assert!(matches!(runs.claim(&script, 10), Claimed::By(parent) if &*parent.session.id == "a"));
+        assert!(matches!(runs.claim(&script, 10), Claimed::Nobody));
+        runs.announce(script, parent("a"), 0);
+        assert!(matches!(runs.claim(&script, FRESH + 1), Claimed::Nobody));
+    }
+
+    #[test]
+    fn the_same_script_of_two_sessions_belongs_to_neither() {
+        let (runs, script) = (Runs::default(), Digest::of(b"print(1)"));
+        runs.announce(script, parent("a"), 0);
+        runs.announce(script, parent("b"), 0);
+        assert!(matches!(runs.claim(&script, 10), Claimed::Several));
+    }
+
+    #[test]
+    fn a_call_passes_for_its_own_session_until_it_is_answered() {
+        let runs = Runs::default();
+        let running = runs.begin(&"r".into(), &"a".into(), None);
+        let sent = serde_json::json!({ "command": "ls", "background": true });
+        let seen = serde_json::json!({ "command": "ls" });
+        running.passes("terminal", &sent);
+        assert!(runs.is_passing("a", "terminal", &seen));
+        assert!(!runs.is_passing("b", "terminal", &seen));
+        assert!(!runs.is_passing("a", "terminal", &serde_json::json!({ "command": "rm -rf /" })));
+        running.passed();
+        assert!(!runs.is_passing("a", "terminal", &seen));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_is_held_by_the_run_of_its_launcher_only_while_it_lives() {
+        let runs = Runs::default();
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let grandparent = parent_of(pid).unwrap();
+        assert!(!runs.holds(pid));
+        let running = runs.begin(&"r".into(), &"a".into(), Some(grandparent));
+        assert!(runs.holds(pid));
+        drop(running);
+        assert!(!runs.holds(pid));
+    }
+}
