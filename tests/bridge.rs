@@ -150,6 +150,9 @@ impl Herma {
             agents: vec![agent("ann"), agent("bob")],
             hosts: Vec::new(),
             address,
+            agentguard: None,
+            sandbox_http: false,
+            sandboxes: http::Sandboxes::default(),
         };
         let (stop, stopping) = watch::channel(false);
         tokio::spawn(async move {

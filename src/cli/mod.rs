@@ -6,6 +6,7 @@ pub mod crisis;
 pub mod demo;
 pub mod doctor;
 pub mod edit;
+pub mod enforce;
 pub mod eval;
 pub mod explain;
 pub mod freeze;
@@ -18,6 +19,7 @@ pub mod log;
 pub mod notify;
 pub mod pair;
 pub mod python;
+pub mod report;
 pub mod review;
 pub mod rules;
 pub mod serve;
@@ -91,6 +93,10 @@ pub enum Command {
     Agent(agent::Args),
     /// Turn an `mcpServers` block of another client into entries for herma.toml
     Import(import::Args),
+    /// What would have waited or been blocked, and how often
+    Report(report::Args),
+    /// Switch from watching to deciding: mode = "observe" becomes "enforce" in herma.toml
+    Enforce(enforce::Args),
     /// Make a one-time code that lets a browser decide
     Pair(pair::Pair),
     /// See and remove who decides in a browser
@@ -143,6 +149,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rules(command) => rules::run(&command),
         Command::Agent(args) => agent::run(args),
         Command::Import(args) => import::run(args),
+        Command::Report(args) => report::run(&args, &data_dir),
+        Command::Enforce(args) => enforce::run(&args, &data_dir),
         Command::Pair(args) => pair::pair(args, &data_dir),
         Command::Approvers(approvers) => pair::approvers(approvers, &data_dir),
         Command::Open(args) => pair::open(args, &data_dir),

@@ -16,10 +16,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::carriers::hook::agentguard::AgentGuard;
 use crate::carriers::hook::{self, Desk};
 use crate::carriers::mcp::bridge::{Bridge, Launch, Limits};
 use crate::carriers::mcp::door::{Door, Manners};
-use crate::carriers::mcp::http::{self, Agents, Back, Road, Route};
+use crate::carriers::mcp::http::{self, Agents, Back, Road, Route, Sandboxes};
 use crate::carriers::mcp::upstream::Upstream;
 use crate::carriers::mcp::wrapped;
 use crate::carriers::sandbox::rpc;
@@ -102,6 +103,8 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
         crisis,
         frame_limit,
         retention,
+        agentguard,
+        sandbox,
         ..
     } = settings;
     let pool = pool(is_tls(&servers, &settings.notify, &settings.telemetry));
@@ -129,8 +132,8 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
     let door = Arc::new(Door::new(Arc::clone(&desk), sealing_key, frame_limit));
     let (stop, stopping) = watch::channel(false);
 
-    let has_servers = !servers.is_empty();
-    let agent_listener = match has_servers {
+    let has_callers = !servers.is_empty() || agentguard.is_some() || sandbox.http;
+    let agent_listener = match has_callers {
         true => Some(
             TcpListener::bind(listen.agent)
                 .await
@@ -213,8 +216,16 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
     let serving_agents = match (agent_listener, address) {
         (Some(listener), Some(address)) => {
             let routes = routes(servers, &door, pool)?;
-            let agents =
-                Arc::new(Agents { door: Arc::clone(&door), routes, agents, hosts: listen.hosts, address });
+            let agents = Arc::new(Agents {
+                door: Arc::clone(&door),
+                routes,
+                agents,
+                hosts: listen.hosts,
+                address,
+                agentguard: agentguard.map(|settings| AgentGuard::new(Arc::clone(&firewall), settings)),
+                sandbox_http: sandbox.http,
+                sandboxes: Sandboxes::default(),
+            });
             let serving = tokio::spawn(http::serve(listener, Arc::clone(&agents), stopping.clone()));
             Some((serving, agents))
         }

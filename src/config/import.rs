@@ -11,6 +11,8 @@ pub enum ImportError {
     Unreadable(String),
     #[error("no `mcpServers`, `mcp_servers` or `servers` block was found")]
     NoServers,
+    #[error("no `security` block and no list of allowed people was found")]
+    NoPolicy,
     #[error("server `{0}` has neither `command` nor `url`")]
     Neither(String),
     #[error("cannot write TOML: {0}")]

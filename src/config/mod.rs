@@ -1,13 +1,16 @@
 //! The operator's file: as typed ([`typed`]) and as meant ([`Settings`]), checked before any socket opens.
 
+mod agentguard;
 mod approvals;
 pub mod import;
+pub mod import_policy;
 mod notify;
 mod operator;
 pub mod packs;
 mod paths;
 mod resolve;
 mod review;
+mod sandbox;
 mod telemetry;
 mod typed;
 mod users;
@@ -26,9 +29,11 @@ use crate::gate::Times;
 use crate::policy::Policy;
 use crate::warrants::Setup;
 
+pub use agentguard::AgentGuard;
 pub use operator::Operator;
 
 pub use paths::{data_dir, find_config, user_config, user_config_place};
+pub use sandbox::Sandbox;
 pub use users::Crisis;
 
 /// What Herma does, with every value checked.
@@ -51,6 +56,9 @@ pub struct Settings {
     pub crisis: Crisis,
     /// Largest JSON-RPC frame that is read, in bytes.
     pub frame_limit: usize,
+    /// How AgentGuard's plugins are answered, if they are.
+    pub agentguard: Option<AgentGuard>,
+    pub sandbox: Sandbox,
 }
 
 /// How long what is kept; `None` for ever.
@@ -137,6 +145,11 @@ impl Settings {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         resolve::resolve(path, &text)
+    }
+
+    /// Checks a text as if it stood in `path`.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        resolve::resolve(path, text)
     }
 
     /// What holds when there is no file: no servers, the default policy, loopback.

@@ -43,6 +43,8 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Settings, ConfigError> 
         review: reader.review(&file.review)?,
         crisis: super::Crisis { fixed_text: file.crisis.fixed_text.clone() },
         frame_limit: reader.frame_limit(file.limits.frame.as_ref())?,
+        agentguard: reader.agentguard(&file.agentguard)?,
+        sandbox: file.sandbox,
     })
 }
 

@@ -36,6 +36,8 @@ pub(super) struct File {
     pub(super) telemetry: super::telemetry::TypedTelemetry,
     /// Whom an agent works for, and under which warrant.
     pub(super) user: Vec<Spanned<super::users::User>>,
+    pub(super) agentguard: super::agentguard::Typed,
+    pub(super) sandbox: super::Sandbox,
 }
 
 #[derive(Debug, Default, Deserialize)]

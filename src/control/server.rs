@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 
@@ -17,6 +19,10 @@ use crate::gate::{Approver, Method};
 use crate::notify::Notify;
 use crate::operator::Operator;
 use crate::store::Store;
+
+/// Who is turned away is read so far and so long, and no further.
+const MOST_UNREAD: u64 = 1 << 20;
+const HEARD_OUT: Duration = Duration::from_secs(1);
 
 /// What commands reach.
 #[derive(Debug)]
@@ -65,7 +71,7 @@ pub async fn serve(listener: UnixListener, control: Arc<Control>) {
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         let control = Arc::clone(&control);
@@ -86,16 +92,12 @@ async fn meet(mut stream: UnixStream, control: Arc<Control>) -> Result<(), wire:
     // Before anything it says is read: code of an agent could decide its own holds here, or fetch itself a warrant.
     if peer.pid().is_some_and(|pid| control.firewall.runs.holds(pid)) {
         tracing::warn!(pid = peer.pid(), "code in a sandbox tried the control socket");
-        let told = Told::Error("this is not for code that an agent wrote".into());
-        return Ok(tokio::io::AsyncWriteExt::write_all(&mut stream, &wire::encode(&told, b"")?).await?);
+        return turn_away(stream, "this is not for code that an agent wrote").await;
     }
     let (hello, _) = wire::read_async::<Hello>(&mut stream).await?;
     if hello.version != VERSION {
-        let told = Told::Error(
-            "this command and the running daemon are of different versions: restart the daemon".into(),
-        );
-        tokio::io::AsyncWriteExt::write_all(&mut stream, &wire::encode(&told, b"")?).await?;
-        return Ok(());
+        let said = "this command and the running daemon are of different versions: restart the daemon";
+        return turn_away(stream, said).await;
     }
     match hello.role {
         Role::Operator => operator::serve(stream, &control).await,
@@ -113,4 +115,13 @@ async fn meet(mut stream: UnixStream, control: Arc<Control>) -> Result<(), wire:
             Ok(())
         }
     }
+}
+
+/// Says why, and hears the other side out: one that still writes would otherwise see a broken pipe and no reason.
+async fn turn_away(mut stream: UnixStream, why: &str) -> Result<(), wire::WireError> {
+    stream.write_all(&wire::encode(&Told::Error(why.to_owned()), b"")?).await?;
+    stream.shutdown().await?;
+    let (mut unread, mut rest) = (tokio::io::sink(), stream.take(MOST_UNREAD));
+    let _ = tokio::time::timeout(HEARD_OUT, tokio::io::copy(&mut rest, &mut unread)).await;
+    Ok(())
 }

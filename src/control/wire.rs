@@ -77,8 +77,8 @@ pub enum ToRun {
     Granted { run: String, warrant: String, tools: Vec<String> },
     /// The script gets no warrant: nothing it asks for will pass.
     Ungranted { run: String, why: String },
-    /// The payload is what the agent is asked, but for its token.
-    Forward { seq: u64, keep: bool },
+    /// The payload is what the agent is asked, but for its token; `told` is for the script to read with the answer.
+    Forward { seq: u64, keep: bool, told: Option<String> },
     /// The payload is the answer for the script.
     Reply { seq: u64 },
 }

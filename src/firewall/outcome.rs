@@ -9,7 +9,7 @@ use crate::telemetry::End;
 pub enum Outcome {
     /// An answer came back. `response` is kept only where the settlement asks for it.
     Answered { is_error: bool, bytes: u64, response: Option<Bytes>, delivered: bool },
-    /// A request of the server was passed on to the client; its answer is the client's affair.
+    /// The caller runs it itself, or a request of the server was passed on to the client: how it ends is their affair.
     Passed,
     /// The upstream failed before it answered.
     Failed,
@@ -57,8 +57,9 @@ impl Outcome {
         }
     }
 
+    /// The caller has what it will get: from here on the same call is a new question.
     pub(super) fn delivered(&self) -> bool {
-        matches!(self, Self::Answered { delivered: true, .. })
+        matches!(self, Self::Answered { delivered: true, .. } | Self::Passed)
     }
 
     pub(super) fn response(self) -> Option<(Bytes, bool)> {

@@ -125,6 +125,13 @@ impl Settlement {
         }
     }
 
+    /// The caller runs it itself and says later how it went: the same call is a new question already.
+    pub fn release(&self) {
+        if let Some(Open { firewall, claim: Some(claim), .. }) = &self.open {
+            firewall.gate.release(claim);
+        }
+    }
+
     /// Whether others wait for the answer, or an undo takes something out of it.
     pub fn keeps_answer(&self) -> bool {
         let needs = |review: &Reviewing| review.needs_answer();

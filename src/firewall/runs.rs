@@ -47,6 +47,7 @@ pub struct Runs {
 /// What is known of a run that goes on.
 #[derive(Debug)]
 struct Live {
+    principal: Arc<str>,
     session: Arc<str>,
     /// The launcher's process.
     pid: Option<i32>,
@@ -125,22 +126,20 @@ impl Runs {
     }
 
     /// A run begins; it ends when what is returned is dropped.
-    pub fn begin(&self, id: &Arc<str>, session: &Arc<str>, pid: Option<i32>) -> Running {
-        let live = Live { session: Arc::clone(session), pid, passing: None };
+    pub fn begin(&self, id: &Arc<str>, session: &Session, pid: Option<i32>) -> Running {
+        let (principal, session) = (Arc::clone(&session.principal), Arc::clone(&session.id));
+        let live = Live { principal, session, pid, passing: None };
         self.live.lock().insert(Arc::clone(id), live);
         Running { live: Arc::clone(&self.live), id: Arc::clone(id) }
     }
 
     /// Whether this call is one that a run of this session was let through with and waits for: whoever is asked about
     /// it once more need not ask a person again.
-    pub fn is_passing(&self, session: &str, tool: &str, arguments: &Value) -> bool {
+    pub fn is_passing(&self, session: &Session, tool: &str, arguments: &Value) -> bool {
         let asked = Passing::new(tool, arguments);
+        let own = |live: &Live| live.session == session.id && live.principal == session.principal;
         asked.arguments.is_some()
-            && self
-                .live
-                .lock()
-                .values()
-                .any(|live| &*live.session == session && live.passing.as_ref() == Some(&asked))
+            && self.live.lock().values().any(|live| own(live) && live.passing.as_ref() == Some(&asked))
     }
 
     /// Whether the process is part of a run: what it asks in its own name is not for it to ask.
@@ -231,15 +230,18 @@ mod tests {
     #[test]
     fn a_call_passes_for_its_own_session_until_it_is_answered() {
         let runs = Runs::default();
-        let running = runs.begin(&"r".into(), &"a".into(), None);
+        let (own, other) = (parent("a").session, parent("b").session);
+        let stranger = Session::new("a", "somebody".into(), "hermes".into(), false);
+        let running = runs.begin(&"r".into(), &own, None);
         let sent = serde_json::json!({ "command": "ls", "background": true });
         let seen = serde_json::json!({ "command": "ls" });
         running.passes("terminal", &sent);
-        assert!(runs.is_passing("a", "terminal", &seen));
-        assert!(!runs.is_passing("b", "terminal", &seen));
-        assert!(!runs.is_passing("a", "terminal", &serde_json::json!({ "command": "rm -rf /" })));
+        assert!(runs.is_passing(&own, "terminal", &seen));
+        assert!(!runs.is_passing(&other, "terminal", &seen));
+        assert!(!runs.is_passing(&stranger, "terminal", &seen));
+        assert!(!runs.is_passing(&own, "terminal", &serde_json::json!({ "command": "rm -rf /" })));
         running.passed();
-        assert!(!runs.is_passing("a", "terminal", &seen));
+        assert!(!runs.is_passing(&own, "terminal", &seen));
     }
 
     #[test]
@@ -249,7 +251,7 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         let grandparent = parent_of(pid).unwrap();
         assert!(!runs.holds(pid));
-        let running = runs.begin(&"r".into(), &"a".into(), Some(grandparent));
+        let running = runs.begin(&"r".into(), &parent("a").session, Some(grandparent));
         assert!(runs.holds(pid));
         drop(running);
         assert!(!runs.holds(pid));

@@ -11,6 +11,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod agentguard;
 mod attacks;
 mod audit;
 mod browser;
@@ -24,6 +25,7 @@ mod held;
 mod hermes;
 mod house;
 mod notify;
+mod onramp;
 mod operator;
 mod operator_api;
 mod packages;
@@ -32,6 +34,7 @@ mod pipe;
 mod policy;
 mod review;
 mod sandbox;
+mod sandbox_http;
 mod servers;
 mod telemetry;
 mod tls;

@@ -275,6 +275,23 @@ async fn a_held_call_of_a_script_waits_for_a_person() {
 }
 
 #[tokio::test]
+async fn what_a_person_changes_is_what_the_agent_runs_and_the_script_reads_so() {
+    let rules = "[[rule]]\nid = \"ask\"\ntool = \"terminal\"\nroute = \"gate\"\n";
+    let (scene, agent) = (scene(rules).await, Agent::open());
+    let child =
+        scene.command(&agent, r#"tell(answer=call("terminal", command="make all"))"#).spawn().unwrap();
+    let hold = scene.house.held().await;
+    let changed = scene.dir.path().join("changed");
+    std::fs::write(&changed, r#"{"command":"make check"}"#).unwrap();
+    let output = scene.house.cli(&["holds", "edit", &hold, "--arguments", changed.to_str().unwrap()]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = scene.end(child).await;
+    assert_eq!(agent.calls()[0]["args"], json!({ "command": "make check" }), "{}", told.all());
+    assert_eq!(told.only()["answer"]["output"], "ran terminal");
+    assert!(told.only()["answer"]["herma"].to_string().contains("make check"), "{}", told.all());
+}
+
+#[tokio::test]
 async fn a_script_that_is_killed_while_it_waits_leaves_nothing_to_approve() {
     let rules = "[[rule]]\nid = \"ask\"\ntool = \"terminal\"\nroute = \"gate\"\n";
     let (scene, agent) = (scene(rules).await, Agent::open());
@@ -372,6 +389,15 @@ async fn where_every_call_needs_a_warrant_a_script_of_nobodys_calls_nothing() {
     let told = scene.run(&agent, r#"tell(answer=call("read_file", path="/a"))"#).await;
     assert_refused(&told.only()["answer"], "every call needs one");
     assert_eq!(agent.tools().len(), 0);
+}
+
+#[tokio::test]
+async fn where_calls_are_only_watched_a_script_without_a_warrant_runs_and_the_record_says_what_would_be() {
+    let (scene, agent) = (scene(&trusting("[policy]\nmode = \"observe\"")).await, Agent::open());
+    let told = scene.run(&agent, r#"tell(answer=call("read_file", path="/a"))"#).await;
+    assert_eq!(told.only()["answer"], json!({ "output": "ran read_file" }), "{}", told.all());
+    let call = &scene.record(r#""routed""#).await[0];
+    assert_eq!((&call["would"], &call["rule"]), (&json!("block"), &json!("warrant")), "{call}");
 }
 
 #[tokio::test]
@@ -566,4 +592,71 @@ subprocess.Popen(["sleep", "1234567"], start_new_session=True)
             && crate::house::alive(process.file_name().to_string_lossy().parse().unwrap())
     });
     assert!(!left, "what the script started outlives it");
+}
+
+/// What an agent does with code its model wrote, and nothing of it patched.
+const HERMES: &str = r#"
+import json, sys
+from tools.code_execution_tool import execute_code
+code = '''
+import os
+from hermes_tools import read_file, terminal
+def said(call):
+    try:
+        return call()
+    except Exception as error:
+        return repr(error)
+print(os.environ["HERMES_RPC_TOKEN"][:2], len(os.environ["HERMES_RPC_TOKEN"]) > 200)
+print("READ", said(lambda: read_file(PATH)))
+print("SHELL", said(lambda: terminal("echo from-the-shell")))
+print("BLOCKED", said(lambda: terminal("forbidden")))
+'''.replace("PATH", repr(sys.argv[1]))
+print("RESULT", execute_code(code, task_id="t", enabled_tools=["read_file", "terminal"]))
+"#;
+
+async fn real_hermes(install: &[&str]) -> (String, Vec<Value>) {
+    let rules = format!(
+        "{OPEN}\n[[rule]]\nid = \"no\"\ntool = \"terminal\"\narguments = {{ \"/command\" = \"forbidden\" }}\nroute = \
+         \"block\"\nreason = \"not here\"\n"
+    );
+    let scene = scene_with(&rules, install).await;
+    let home = scene.dir.path().join("home/.hermes");
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::create_dir_all(scene.workspace()).unwrap();
+    std::fs::write(scene.workspace().join("note"), "a-note").unwrap();
+    let config = "security: {tirith_enabled: false, allow_lazy_installs: false}\napprovals: {mode: manual}\n";
+    std::fs::write(home.join("config.yaml"), config).unwrap();
+    let mut hermes = Command::new(crate::packages::python("agent", "python"));
+    hermes
+        .args(["-c", HERMES])
+        .arg(scene.workspace().join("note"))
+        .current_dir(scene.workspace())
+        .env_clear();
+    hermes.env("PATH", "/usr/bin:/bin").env("HOME", scene.dir.path().join("home")).env("HERMES_HOME", &home);
+    hermes.env("VIRTUAL_ENV", scene.dir.path().join("shim")).env("TERMINAL_CWD", scene.workspace());
+    let output = soon("hermes", hermes.kill_on_drop(true).output()).await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let calls = scene.record(r#""routed""#).await;
+    (format!("{text}\n{}", String::from_utf8_lossy(&output.stderr)), calls)
+}
+
+#[tokio::test]
+async fn real_hermes_runs_its_code_under_a_warrant_and_nothing_of_it_is_patched() {
+    let (said, calls) = real_hermes(&[]).await;
+    for word in ["True", "a-note", "from-the-shell", "not here"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let tools: Vec<_> = calls.iter().map(|call| call["tool_name"].as_str().unwrap()).collect();
+    assert_eq!(tools, ["read_file", "terminal", "terminal"], "{calls:?}");
+    assert!(said.contains("\"tool_calls_made\": 2"), "{said}");
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn real_hermes_runs_isolated_code() {
+    let (said, calls) = real_hermes(&["--isolate"]).await;
+    for word in ["a-note", "from-the-shell", "not here"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert_eq!(calls.len(), 3, "{said}");
 }

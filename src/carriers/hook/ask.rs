@@ -71,7 +71,7 @@ impl Desk {
     /// Whether a script's call was let through on its way here: then it has its line and its leave.
     pub(super) fn has_passed(&self, session: &Session, tool: &str, arguments: &[u8]) -> bool {
         serde_json::from_slice(arguments)
-            .is_ok_and(|arguments: Value| self.firewall.runs.is_passing(&session.id, tool, &arguments))
+            .is_ok_and(|arguments: Value| self.firewall.runs.is_passing(session, tool, &arguments))
     }
 
     /// The same for an answer to whoever the session speaks with.

@@ -3,6 +3,7 @@
 //! The agent's plugin opens a connection for every call ([`line`]), says what it wants to run, and waits. It is
 //! answered with leave or with a refusal in words. What was allowed is settled on the same connection.
 
+pub mod agentguard;
 mod ask;
 mod line;
 mod mark;

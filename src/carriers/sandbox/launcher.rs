@@ -19,7 +19,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-use super::line::with_token;
+use super::line::{telling, with_token};
 use super::refusal;
 use super::shim::Shim;
 use crate::call::Digest;
@@ -306,7 +306,13 @@ impl Gate {
             wire::write(daemon, &FromRun::Line { seq }, line).and_then(|()| wire::read::<ToRun>(daemon));
         match told {
             Ok((ToRun::Reply { seq: of }, answer)) if of == seq => answer.to_vec(),
-            Ok((ToRun::Forward { seq: of, keep }, frame)) if of == seq => self.forward(seq, keep, &frame),
+            Ok((ToRun::Forward { seq: of, keep, told }, frame)) if of == seq => {
+                let answer = self.forward(seq, keep, &frame);
+                match told {
+                    Some(told) => telling(&answer, &told),
+                    None => answer,
+                }
+            }
             _ => self.lose(),
         }
     }

@@ -11,8 +11,10 @@ use serde_json::value::RawValue;
 pub struct Line {
     pub tool: String,
     pub arguments: Value,
-    /// As they stand in the line.
+    /// As they stand in the line, and in the frame.
     pub raw_arguments: Bytes,
+    /// What is passed on: the arguments as they came, and no token. [`with_token`] puts the right one in.
+    pub frame: Bytes,
     pub token: String,
 }
 
@@ -43,18 +45,31 @@ impl Line {
         if !arguments.is_object() {
             return Err(LineError::Arguments);
         }
-        Ok(Self { tool, arguments, raw_arguments: Bytes::copy_from_slice(args.get().as_bytes()), token })
-    }
-
-    /// What is passed on: the arguments as they came, and no token. [`with_token`] puts the right one in.
-    pub fn frame(&self) -> Bytes {
-        let tool = Value::from(self.tool.as_str()).to_string();
-        let parts: [&[u8]; 5] = [br#"{"tool":"#, tool.as_bytes(), br#","args":"#, &self.raw_arguments, b"}"];
-        parts.concat().into()
+        let before = format!(r#"{{"tool":{},"args":"#, Value::from(tool.as_str()));
+        let frame = Bytes::from([&before, args.get(), "}"].concat());
+        let raw_arguments = frame.slice(before.len()..frame.len().saturating_sub(1));
+        Ok(Self { tool, arguments, raw_arguments, frame, token })
     }
 }
 
-/// A frame of [`Line::frame`] with the token that the agent gave out, as a line.
+/// What a frame is passed on with.
+pub fn arguments_of(frame: &[u8]) -> Option<Value> {
+    serde_json::from_slice::<Value>(frame).ok()?.get_mut("args").map(Value::take)
+}
+
+/// An answer with something the script must read, where there is room for it.
+pub fn telling(answer: &[u8], told: &str) -> Vec<u8> {
+    let told = Value::from(told).to_string();
+    match answer.strip_prefix(b"{") {
+        Some(rest) => {
+            let comma: &[u8] = if rest.trim_ascii_start().starts_with(b"}") { b"" } else { b"," };
+            [br#"{"herma":"#, told.as_bytes(), comma, rest].concat()
+        }
+        None => answer.to_vec(),
+    }
+}
+
+/// A frame of a line with the token that the agent gave out, as a line.
 pub fn with_token(frame: &[u8], token: &str) -> Option<Vec<u8>> {
     let open = frame.strip_suffix(b"}")?;
     let token = Value::from(token).to_string();
@@ -68,12 +83,19 @@ mod tests {
     #[test]
     fn the_arguments_leave_as_they_came_under_the_agents_own_token() {
         let line = br#"{"tool": "terminal", "args": {"command":"ls", "n": 1.0}, "token": "w"}"#;
-        let frame = Line::read(line, 1000).unwrap().frame();
+        let frame = Line::read(line, 1000).unwrap().frame;
         let sent = with_token(&frame, "real").unwrap();
         assert_eq!(
             String::from_utf8(sent).unwrap(),
             "{\"tool\":\"terminal\",\"args\":{\"command\":\"ls\", \"n\": 1.0},\"token\":\"real\"}\n"
         );
+    }
+
+    #[test]
+    fn a_script_reads_what_a_person_changed() {
+        assert_eq!(telling(b"{\"a\":1}", "x"), b"{\"herma\":\"x\",\"a\":1}");
+        assert_eq!(telling(b"{}", "x"), b"{\"herma\":\"x\"}");
+        assert_eq!(telling(b"[1]", "x"), b"[1]");
     }
 
     #[test]

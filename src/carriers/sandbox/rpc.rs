@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 
-use super::line::Line;
+use super::line::{Line, arguments_of, telling};
 use super::{TOOLS, refusal};
 use crate::call::{Call, Carrier, Credential, Digest, Origin, Shown};
 use crate::control::wire::{self, FromRun, Script, ToRun, WireError};
@@ -22,6 +22,7 @@ use crate::firewall::runs::{Began, Claimed, Running};
 use crate::firewall::session::Session;
 use crate::firewall::{Admission, Firewall, Waited, Waits, now};
 use crate::gate::Stay;
+use crate::policy::Mode;
 
 /// The agent's name in the record as long as nobody says better.
 const AGENT: &str = "hermes";
@@ -84,8 +85,9 @@ async fn listen(mut read: OwnedReadHalf, lines: mpsc::Sender<(FromRun, Bytes)>, 
     drop(alive);
 }
 
-/// What the run may show: its own warrant in the form the script sends, or why there is none.
-type Token = Result<(String, Arc<[u8]>), String>;
+/// What the run may show: its own warrant in the form the script sends, or why there is none. Where calls are only
+/// watched, a run without a warrant shows nothing, and the record says what that would have meant.
+type Token = Result<(String, Option<Arc<[u8]>>), String>;
 
 struct Run {
     firewall: Arc<Firewall>,
@@ -124,7 +126,7 @@ impl Run {
         };
         let origin = Origin { carrier: Carrier::Sandbox, ..session.origin() };
         let mut run = Self {
-            running: firewall.runs.begin(&id, &session.id, pid),
+            running: firewall.runs.begin(&id, &session, pid),
             token: Err("no warrant speaks of this run, and here every call needs one".into()),
             tools: Vec::new(),
             unsettled: HashMap::new(),
@@ -158,9 +160,14 @@ impl Run {
             .filter(|tool| has.is_none_or(|has| has.iter().any(|one| one == tool)))
             .collect();
         match self.firewall.warrants.grant_run(&self.id, &self.origin, &asked, now()) {
-            Ok(None) => None,
+            Ok(None) => {
+                if self.firewall.policy().mode == Mode::Observe {
+                    self.token = Ok((String::new(), None));
+                }
+                None
+            }
             Ok(Some(granted)) => {
-                self.token = Ok((to_base64(&granted.stack), granted.stack));
+                self.token = Ok((to_base64(&granted.stack), Some(granted.stack)));
                 self.tools = granted.tools;
                 Some(granted.warrant.to_string())
             }
@@ -185,55 +192,70 @@ impl Run {
     }
 
     async fn judge(&mut self, seq: u64, line: &[u8]) -> Result<(), WireError> {
-        match self.admit(line).await {
+        let (tool, admitted) = self.admit(line).await;
+        match admitted {
             Ok(Admission::Permit(permit)) => {
                 let (frame, settlement) = permit.spend();
-                let keep = settlement.keeps_answer();
+                let (keep, told) = (settlement.keeps_answer(), settlement.told().map(str::to_owned));
+                self.running.passes(&tool, &arguments_of(&frame).unwrap_or_default());
                 self.unsettled.insert(seq, settlement);
-                self.tell(&ToRun::Forward { seq, keep }, &frame).await
+                self.tell(&ToRun::Forward { seq, keep, told }, &frame).await
             }
-            Ok(Admission::Answered(answer)) => self.tell(&ToRun::Reply { seq }, &answer.response).await,
+            Ok(Admission::Answered(answer)) => {
+                let answer = match &answer.told {
+                    Some(told) => telling(&answer.response, told),
+                    None => answer.response.to_vec(),
+                };
+                self.tell(&ToRun::Reply { seq }, &answer).await
+            }
             Err(why) => self.tell(&ToRun::Reply { seq }, &refusal(&why)).await,
         }
     }
 
     /// Steps 1 to 6 for one line. What went wrong is for the script, in words.
-    async fn admit(&mut self, line: &[u8]) -> Result<Admission, String> {
+    async fn admit(&mut self, line: &[u8]) -> (String, Result<Admission, String>) {
+        let line = match Line::read(line, LONGEST) {
+            Ok(line) => line,
+            Err(error) => return (String::new(), Err(self.refuse("line", &error.to_string()))),
+        };
+        let tool = line.tool.clone();
+        let admitted = match self.check(&line.token) {
+            Ok(stack) => self.ask(line, stack).await,
+            Err(why) => Err(self.refuse(&tool, &why)),
+        };
+        (tool, admitted)
+    }
+
+    async fn ask(&mut self, line: Line, stack: Option<Arc<[u8]>>) -> Result<Admission, String> {
         let firewall = Arc::clone(&self.firewall);
-        let line = Line::read(line, LONGEST).map_err(|error| self.refuse("line", &error.to_string()))?;
-        let stack = self.check(&line.token).map_err(|why| self.refuse(&line.tool, &why))?;
-        let shown = Shown {
+        let shown = stack.map(|stack| Shown {
             stack,
             credential: Credential::Channel,
             approvals: Vec::new(),
             channel_key: None,
             run: Some(Arc::clone(&self.id)),
-        };
+        });
         let call = Call {
             id: firewall.calls.mint(),
             origin: self.origin.clone(),
             kind: Kind::Tool,
-            frame: line.frame(),
+            frame: line.frame,
             definition: None,
-            shown: Some(Arc::new(shown)),
-            tool: line.tool.clone(),
-            arguments: line.arguments.clone(),
+            shown: shown.map(Arc::new),
+            tool: line.tool,
+            arguments: line.arguments,
             raw_arguments: line.raw_arguments,
         };
         let mut patience = Patience { gone: self.gone.clone() };
         let admitted = firewall.admit(call, &self.session, &mut patience).await;
-        let admission = admitted.map_err(|refusal| refusal.to_string())?;
-        if matches!(admission, Admission::Permit(_)) {
-            self.running.passes(&line.tool, &line.arguments);
-        }
-        Ok(admission)
+        admitted.map_err(|refusal| refusal.to_string())
     }
 
     /// The token must be the warrant this run was given: the channel is private to the run, and so is what it shows.
-    fn check(&self, shown: &str) -> Result<Arc<[u8]>, String> {
+    fn check(&self, shown: &str) -> Result<Option<Arc<[u8]>>, String> {
         let (text, stack) = self.token.as_ref().map_err(Clone::clone)?;
         if subtle::ConstantTimeEq::ct_eq(text.as_bytes(), shown.as_bytes()).into() {
-            return Ok(Arc::clone(stack));
+            return Ok(stack.clone());
         }
         let why = match from_base64(shown).map(|stack| self.firewall.warrants.verify(&stack, now())) {
             None => "it is no warrant".to_owned(),

@@ -248,7 +248,7 @@ impl Agents {
     }
 
     /// The JSON-RPC answer of a call whose client waits elsewhere.
-    async fn fetch(
+    pub(super) async fn fetch(
         &self,
         route: &Route,
         permit: Permit,

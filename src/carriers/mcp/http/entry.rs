@@ -14,6 +14,7 @@ use super::mirrored::Mirrored;
 use super::reply::{Reply, json, plain};
 use super::{Agents, Asked};
 use crate::call::Digest;
+use crate::carriers::hook::agentguard;
 use crate::config::TOKEN_MARK;
 use crate::firewall::session::Session;
 
@@ -74,6 +75,10 @@ impl Agents {
                 Err(refused("an agent token is needed here: send `Authorization: Bearer …`\n"))
             };
         };
+        self.named(&token).ok_or_else(|| refused("this agent token is not known\n"))
+    }
+
+    fn named(&self, token: &str) -> Option<Arc<str>> {
         let digest = Digest::of(token.as_bytes());
         let known = self.agents.iter().find(|agent| {
             bool::from(subtle::ConstantTimeEq::ct_eq(
@@ -81,9 +86,23 @@ impl Agents {
                 digest.bytes().as_slice(),
             ))
         });
-        known
-            .map(|agent| agent.name.as_str().into())
-            .ok_or_else(|| refused("this agent token is not known\n"))
+        known.map(|agent| agent.name.as_str().into())
+    }
+
+    /// Who asks, where a refusal must be said in words: the token may stand in the path.
+    pub(super) fn plugin(
+        &self,
+        target: &str,
+        headers: &mut HeaderMap,
+        peer: SocketAddr,
+    ) -> Result<Arc<str>, String> {
+        self.check_origin(headers).map_err(|_| "this name is not served here (listen.hosts)".to_owned())?;
+        match agentguard::token_of(target) {
+            Some(token) => self.named(token).ok_or_else(|| "the agent token in the URL is not known".into()),
+            None => self
+                .principal(headers, peer)
+                .map_err(|_| "an agent token is needed here: put it into the URL, as /ag/<token>".into()),
+        }
     }
 
     /// The headers that mirror the body must say what the body says.

@@ -5,6 +5,7 @@ mod entry;
 mod mirrored;
 mod reply;
 mod road;
+mod sandbox;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ use super::relay::{self, Ear, Relay, Tap};
 use super::sift::Sift;
 use super::upstream::{Head, Upstream, strip_hop_by_hop};
 use super::{notice, shown};
+use crate::carriers::hook::agentguard::{self, AgentGuard};
 use crate::config::Agent;
 use crate::firewall::now;
 use crate::firewall::session::Session;
@@ -40,9 +42,11 @@ const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub use reply::Reply;
-pub(super) use reply::{empty, event_stream, json};
+pub(in crate::carriers) use reply::json;
+pub(super) use reply::{empty, event_stream};
 use reply::{is_event_stream, is_json, plain, unreachable_server};
 pub use road::Road;
+pub use sandbox::Sandboxes;
 
 /// The listener for agents.
 #[derive(Debug)]
@@ -53,6 +57,11 @@ pub struct Agents {
     /// `Host` names that are accepted beside loopback ones.
     pub hosts: Vec<String>,
     pub address: SocketAddr,
+    /// Answers AgentGuard's plugins, if the operator wants it.
+    pub agentguard: Option<Arc<AgentGuard>>,
+    /// Sessions for sandboxes elsewhere, if the operator lets them ask.
+    pub sandbox_http: bool,
+    pub sandboxes: Sandboxes,
 }
 
 /// One server under `/mcp/<name>`.
@@ -143,6 +152,13 @@ impl Agents {
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<Reply> {
         let (parts, body) = request.into_parts();
         let mut headers = parts.headers;
+        if let Some(guard) = self.agentguard.as_ref().filter(|_| AgentGuard::speaks(parts.uri.path())) {
+            let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+            let principal = self.plugin(&target, &mut headers, peer);
+            let body = Limited::new(body, self.door.frame_limit).collect().await;
+            let body = body.map(|body| body.to_bytes()).map_err(|error| format!("the request: {error}"));
+            return guard.answer(agentguard::Asked { target, headers, principal, body }).await;
+        }
         if let Err(refused) = self.check_origin(&headers) {
             return refused;
         }
@@ -150,6 +166,12 @@ impl Agents {
             Ok(principal) => principal,
             Err(refused) => return refused,
         };
+        if self.sandbox_http && parts.uri.path() == sandbox::PATH && parts.method == Method::POST {
+            return match Limited::new(body, self.door.frame_limit).collect().await {
+                Ok(body) => self.sandbox(headers, principal, body.to_bytes()).await,
+                Err(_) => plain(StatusCode::BAD_REQUEST, "the request broke off or is too long\n"),
+            };
+        }
         let path = parts.uri.path().strip_prefix("/mcp/").map(|name| name.trim_end_matches('/'));
         let Some(name) = path.filter(|name| self.routes.contains_key(*name)) else {
             return plain(StatusCode::NOT_FOUND, "no such server here; servers are at /mcp/<name>\n");

@@ -85,7 +85,7 @@ pub(in super::super) fn event_stream(body: Reply) -> Response<Reply> {
     response
 }
 
-pub(in super::super) fn json(status: StatusCode, frame: Bytes) -> Response<Reply> {
+pub(in crate::carriers) fn json(status: StatusCode, frame: Bytes) -> Response<Reply> {
     whole(status, "application/json", frame)
 }
 
