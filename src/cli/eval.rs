@@ -163,14 +163,11 @@ fn play(turns: &[Value], rules: &Rules) -> Vec<&'static str> {
                 watch.alias(&whom, &words);
                 ""
             }
-            // What a person sends is not the agent's to hold.
-            "human_out" => "pass",
             // There is no call by which an agent clears anybody.
             "agent" if held(&watch) => "latch",
             "human" | "human_noreason" if words.contains("clear") => {
                 let reason = if act == "human" { "the script says so" } else { "" };
-                let cleared = watch.clear(&whom, "operator", reason).is_ok();
-                if cleared {
+                if watch.clear(&whom, "operator", reason).is_ok() {
                     "clear"
                 } else if held(&watch) {
                     "latch"

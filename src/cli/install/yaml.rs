@@ -300,7 +300,9 @@ mod tests {
         }
         assert_eq!(file.lost, ["fast"]);
         let diff = diff(FILE, &text).join("\n");
-        assert!(diff.contains("-     command: npx  # fast\n+     command: \"herma\""), "{diff}");
+        for line in ["-     command: npx  # fast", "+     command: \"herma\"", "+     timeout: 900"] {
+            assert!(diff.lines().any(|found| found == line), "{line:?} is missing:\n{diff}");
+        }
     }
 
     #[test]
