@@ -20,6 +20,7 @@ export default async function switches(house) {
   await page.waitForSelector('.slot .approve[aria-disabled="false"]');
   await page.click('[data-act="similar-now"]');
   assert.match(await first.end, /done/);
+  await house.said("similar calls pass");
   assert.match(await agent.call("http_post", CHARGE), /done/);
   assert.deepEqual(await house.holds(), []);
   await house.go("/settings");
@@ -49,6 +50,7 @@ export default async function switches(house) {
   await page.check("[name=sticky]");
   await page.click('[data-drawer="deny"] button.deny');
   assert.match(await second.end, /not this quarter/);
+  await page.locator(".settled", { hasText: "not this quarter" }).waitFor();
   assert.match(await agent.call("http_post", CHARGE), /not this quarter/);
 
   // A crisis ends by a person's word, with a reason that the record keeps.

@@ -173,8 +173,7 @@ fn a_command_is_read_by_its_parts() {
             ("\"", Token::Quoted),
             ("|", Token::Operator),
             ("tee", Token::Program),
-            (">>", Token::Redirect),
-            ("log", Token::Redirect),
+            (">>log", Token::Redirect),
             ("# bye", Token::Comment),
         ]
     );
