@@ -151,15 +151,11 @@ impl Firewall {
 
     /// Takes a drafted word; `evidence` is what a passkey said to it, kept beside the receipt.
     pub async fn decide_drafted(&self, draft: Draft, evidence: Option<Value>) -> Result<HoldRow, GateError> {
-        let sticky = matches!(draft.decision(), Decision::Deny { sticky: true, .. });
-        let (decision, by) = (draft.decision().clone(), draft.approver().id.clone());
-        let row = self.gate.decide(draft, evidence, now()).await?;
-        if let Decision::Deny { reason, .. } = decision
-            && sticky
-        {
-            self.stick(&row, &by, &reason).await?;
-        }
-        Ok(row)
+        let rule = match draft.decision() {
+            Decision::Deny { reason, sticky: true } => Some(self.sticking(&draft, reason).await?),
+            _ => None,
+        };
+        Ok(self.gate.decide(draft, evidence, rule, now()).await?.0)
     }
 
     /// Many words at once. Each names what was seen; a person in crisis is never part of a batch.
@@ -207,8 +203,9 @@ impl Firewall {
         schema::check(&listed.definition.input_schema, &edited).map_err(said)
     }
 
-    /// From now on this call, and this tool on the same target, are denied at once in this session.
-    async fn stick(&self, row: &HoldRow, by: &str, reason: &str) -> Result<(), GateError> {
+    /// The rule that denies this call, and this tool on the same target, at once in this session.
+    async fn sticking(&self, draft: &Draft, reason: &str) -> Result<Standing, GateError> {
+        let row = self.gate.show(draft.hold_id()).await?;
         let arguments: Value = self
             .gate
             .arguments(&row.id)
@@ -223,16 +220,14 @@ impl Firewall {
             Some(Condition { pointer, fit })
         });
         let at = now();
-        let rule = Standing {
+        Ok(Standing {
             effect: Effect::Deny,
             scope: Scope::Session(row.session.clone()),
             arguments: targets.collect(),
             expires_ms: at.saturating_add(STICKY),
             reason: reason.to_owned(),
-            ..self.rule_from(row, by, at)
-        };
-        self.gate.add_standing(rule, at).await?;
-        Ok(())
+            ..self.rule_from(&row, &draft.approver().id, at)
+        })
     }
 
     fn rule_from(&self, row: &HoldRow, by: &str, at: i64) -> Standing {
@@ -286,9 +281,13 @@ impl Firewall {
             max_uses: rule.max_uses,
         };
         let draft = self.draft_reaching(id, &seen, Decision::Approve, approver, Some(reach)).await?;
-        let row = self.decide_drafted(draft, None).await?;
-        let rule = self.gate.add_standing(rule, now()).await?;
-        Ok((row, rule))
+        match self.gate.decide(draft, None, Some(rule), now()).await? {
+            (row, Some(rule)) => Ok((row, rule)),
+            // What takes more than one person was refused above; the policy may have changed since.
+            (row, None) => {
+                Err(GateError::NotSimilar { id: row.id, why: "others must approve it as well".into() })
+            }
+        }
     }
 
     async fn draft_rule(&self, row: &HoldRow, wish: &Similar, by: &str) -> Result<Standing, GateError> {

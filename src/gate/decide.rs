@@ -6,7 +6,7 @@ use super::hold::Hold;
 use super::receipt::{Approver, DRAFT_LIFE, Decision, Draft, Reach, Receipt, Seen};
 use super::{Gate, GateError, millis};
 use crate::ledger::{Entry, Step};
-use crate::policy::{Method, Needs};
+use crate::policy::{Method, Needs, Standing};
 use crate::store::{Edited, HoldChange, HoldRow, HoldState, VoteRow};
 
 use std::sync::Arc;
@@ -32,13 +32,18 @@ impl Gate {
         Receipt::draft(&row, decision, approver, now, nonce, expires, reach)
     }
 
-    /// Takes a drafted word. The hold must still be what the draft was made from.
+    /// Takes a drafted word. The hold must still be what the draft was made from. A rule that the person made of it
+    /// is in force before anybody who waits hears the word: whoever asks again at once meets the rule.
     pub async fn decide(
         &self,
         draft: Draft,
         evidence: Option<Value>,
+        rule: Option<Standing>,
         now: i64,
-    ) -> Result<HoldRow, GateError> {
+    ) -> Result<(HoldRow, Option<Standing>), GateError> {
+        if let Some(rule) = &rule {
+            self.check_room(&rule.hold, now)?;
+        }
         let hold = self.named(draft.hold_id()).await?;
         let _turn = hold.turn().await;
         let row = hold.row();
@@ -63,6 +68,10 @@ impl Gate {
         self.ledger
             .record_durable(Entry::new(now, Step::Decided).with("receipt", receipt.as_value()))
             .await?;
+        let made = match rule.filter(|_| row.state != HoldState::Pending) {
+            Some(rule) => Some(self.add_standing(rule, now).await),
+            None => None,
+        };
         if let Decision::Deny { reason, .. } = &draft.decision {
             self.forget(&hold);
             self.asked.lock().denied(&row, &draft.body.approver.id, reason, now);
@@ -71,7 +80,8 @@ impl Gate {
             hold.stand(draft.stand());
         }
         let _ = self.news.send(row.clone());
-        Ok(row)
+        // The word stands either way; whoever said it must know that the rule does not.
+        Ok((row, made.transpose()?))
     }
 
     /// What one more approval makes of the hold. Only approvals of the very same arguments add up.

@@ -21,12 +21,16 @@ impl Gate {
         self.standing.load().iter().find(|rule| rule.in_force(now) && speaks(rule)).cloned()
     }
 
-    /// Puts a rule in force. Its id is chosen here.
-    pub async fn add_standing(&self, rule: Standing, now: i64) -> Result<Standing, GateError> {
+    pub(super) fn check_room(&self, hold: &str, now: i64) -> Result<(), GateError> {
         if self.standing(now).len() >= MOST {
             let why = format!("{MOST} rules are in force already: withdraw some of them first");
-            return Err(GateError::NotSimilar { id: rule.hold, why });
+            return Err(GateError::NotSimilar { id: hold.to_owned(), why });
         }
+        Ok(())
+    }
+
+    /// Puts a rule in force. Its id is chosen here.
+    pub(super) async fn add_standing(&self, rule: Standing, now: i64) -> Result<Standing, GateError> {
         let rule = Standing { id: format!("s-{}", new_letters()?), ..rule };
         let row = StandingRow {
             id: rule.id.clone(),

@@ -251,7 +251,7 @@ async fn a_draft_is_void_when_the_hold_is_another_by_then() {
     let first = house.asked(house.dangerous()).await;
     let ann = || Approver::new("ann", Method::Passkey);
     let draft = house.firewall.draft(&first.id, &Seen::default(), Decision::Approve, ann()).await.unwrap();
-    let late = house.firewall.gate.decide(draft, None, now() + 6 * 60 * 1000).await.unwrap_err();
+    let late = house.firewall.gate.decide(draft, None, None, now() + 6 * 60 * 1000).await.unwrap_err();
     assert!(matches!(late, GateError::OutOfDate(_)), "{late}");
 }
 

@@ -188,3 +188,47 @@ async fn a_rule_does_not_speak_of_a_tool_that_is_described_otherwise_since() {
     house.firewall.definitions.learn("box", &[tool("Creates an issue for everyone")]).await.unwrap();
     assert!(!runs(&house, issue(&house, "a", "2")).await);
 }
+
+/// What was in force when the news of a decided hold was heard.
+async fn in_force_at_the_news(house: &House) -> tokio::task::JoinHandle<usize> {
+    let (firewall, mut news) = (Arc::clone(&house.firewall), house.firewall.gate.news());
+    tokio::spawn(async move {
+        while news.recv().await.unwrap().state == HoldState::Pending {}
+        firewall.standing().len()
+    })
+}
+
+#[tokio::test]
+async fn whoever_hears_a_word_meets_the_rule_that_came_with_it() {
+    let house = House::build().await;
+    house.ask_about_everything();
+    let hold = house.asked(issue(&house, "a", "x")).await;
+    let heard = in_force_at_the_news(&house).await;
+    let sticky = Decision::Deny { reason: "leave it".into(), sticky: true };
+    house.decide(&hold.id, sticky).await.unwrap();
+    assert_eq!(heard.await.unwrap(), 1, "a denial that sticks came after its word");
+
+    let hold = house.asked(issue(&house, "b", "x")).await;
+    let heard = in_force_at_the_news(&house).await;
+    let ann = Approver::new("ann", Method::Terminal);
+    let wish = loosely("/body", Loose::Any);
+    house.firewall.approve_similar(&hold.id, Seen::default(), &wish, ann).await.unwrap();
+    assert_eq!(heard.await.unwrap(), 2, "similar calls were let through after the word");
+}
+
+#[tokio::test]
+async fn a_word_that_is_not_taken_leaves_no_rule_behind() {
+    let house = House::build().await;
+    house.ask_about_everything();
+    let hold = house.asked(issue(&house, "a", "x")).await;
+    let ann = Approver::new("ann", Method::Terminal);
+    let decision = Decision::Deny { reason: "leave it".into(), sticky: true };
+    let late = house.firewall.draft(&hold.id, &Seen::default(), decision, ann.clone()).await.unwrap();
+    house.decide(&hold.id, Decision::deny("no")).await.unwrap();
+    house.firewall.decide_drafted(late, None).await.unwrap_err();
+    let hold = house.asked(issue(&house, "b", "x")).await;
+    let stale = Seen { digest: None, version: Some(hold.version + 1) };
+    let wish = loosely("/body", Loose::Any);
+    house.firewall.approve_similar(&hold.id, stale, &wish, ann).await.unwrap_err();
+    assert!(house.firewall.standing().is_empty());
+}
