@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::{Gate, GateError};
-use crate::store::HoldState;
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -23,10 +22,12 @@ pub struct Figures {
 
 impl Gate {
     pub async fn figures(&self, now: i64) -> Result<Figures, GateError> {
-        let waiting: Vec<i64> = {
+        let (pending, oldest_ms) = {
             let open = self.open();
-            let pending = open.values().map(|hold| hold.row()).filter(|row| row.state == HoldState::Pending);
-            pending.map(|row| row.created_ms).collect()
+            let waiting = open.values().filter_map(|hold| hold.waits_since());
+            waiting.fold((0u64, None::<i64>), |(count, oldest), since| {
+                (count.saturating_add(1), Some(oldest.map_or(since, |oldest| oldest.min(since))))
+            })
         };
         let decided = self.store.decided_since(now.saturating_sub(now.rem_euclid(DAY))).await?;
         let denials = decided.iter().filter(|decided| decided.denied).count();
@@ -36,8 +37,8 @@ impl Gate {
         took.sort_unstable();
         let median = took.get(took.len() / 2);
         Ok(Figures {
-            pending: waiting.len() as u64,
-            oldest_ms: waiting.into_iter().min(),
+            pending,
+            oldest_ms,
             approvals_today: approvals as u64,
             denials_today: denials as u64,
             approved_share_today: (!decided.is_empty()).then(|| approvals as f64 / decided.len() as f64),

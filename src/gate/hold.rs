@@ -108,6 +108,12 @@ impl Hold {
         self.row.lock().clone()
     }
 
+    /// When it was opened, while it waits for a person. Its row is large: thousands of holds are counted by this.
+    pub(super) fn waits_since(&self) -> Option<i64> {
+        let row = self.row.lock();
+        (row.state == HoldState::Pending).then_some(row.created_ms)
+    }
+
     pub(super) fn set_row(&self, row: HoldRow) {
         *self.row.lock() = row;
     }

@@ -418,7 +418,7 @@ impl Gate {
 
     /// How many calls wait for a person now.
     pub fn waiting(&self) -> usize {
-        self.open().values().filter(|hold| hold.row().state == HoldState::Pending).count()
+        self.open().values().filter(|hold| hold.waits_since().is_some()).count()
     }
 
     /// Every change from now on. A listener that falls behind is told that it missed some.

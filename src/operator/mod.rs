@@ -204,9 +204,10 @@ impl Operator {
             Some(session) => Some(self.sign_in.who(session).await?),
             None => None,
         };
-        let figures = match &who {
-            Some(_) => self.desk.figures(now).await?,
-            None => desk::Figures::default(),
+        let figures = match (&who, &page) {
+            (None, _) => desk::Figures::default(),
+            (Some(_), Page::Inbox(inbox)) => inbox.figures.clone(),
+            (Some(_), _) => self.desk.figures(now).await?,
         };
         let frozen = if who.is_some() { self.desk.frozen() } else { Vec::new() };
         let frame = Frame { now_ms: now, who, figures, frozen };
