@@ -1,6 +1,7 @@
 //! `herma demo`: an agent's session through the real proxy, with effects that can be looked at on disk.
 
 mod agent;
+mod door;
 mod place;
 mod play;
 pub mod server;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use tokio::signal::unix::{SignalKind, signal};
 
+use door::Door;
 use place::{Daemon, Place};
 use play::Play;
 use stage::Stage;
@@ -33,9 +35,11 @@ pub fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
     let daemon = Daemon::start(&place)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let played = runtime.block_on(async {
-        let mut play = Play::new(&place, &stage, !args.unattended);
+        let door = (!args.unattended).then(|| Door::new(&place, &stage));
+        let mut play = Play::new(&place, &stage, door.as_ref());
         tokio::select! {
             played = play.run() => played,
+            failed = renew(door.as_ref()) => failed,
             ended = ended() => {
                 ended?;
                 bail!("the demo was stopped")
@@ -52,6 +56,13 @@ pub fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
         stage.say(&format!("Everything is left in {}", place.root().display()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn renew(door: Option<&Door<'_>>) -> anyhow::Result<()> {
+    match door {
+        Some(door) => door.renew().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Resolves when somebody wants the demo to end, or closes its terminal.

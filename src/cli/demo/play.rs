@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::agent::{Agent, Answer, arguments};
+use super::door::Door;
 use super::place::{POLICY, Place};
 use super::server::{DEPLOYED, OUTBOX};
 use super::stage::{Fate, Stage};
@@ -32,15 +33,16 @@ const TAIL: usize = 24;
 pub(super) struct Play<'a> {
     place: &'a Place,
     stage: &'a Stage,
-    attended: bool,
+    /// The way into the browser, when a person decides.
+    door: Option<&'a Door<'a>>,
     /// Lines of the person at this terminal.
     lines: Option<mpsc::UnboundedReceiver<String>>,
 }
 
 impl<'a> Play<'a> {
-    pub(super) fn new(place: &'a Place, stage: &'a Stage, attended: bool) -> Self {
-        let lines = (attended && io::stdin().is_terminal()).then(read_lines);
-        Self { place, stage, attended, lines }
+    pub(super) fn new(place: &'a Place, stage: &'a Stage, door: Option<&'a Door<'a>>) -> Self {
+        let lines = (door.is_some() && io::stdin().is_terminal()).then(read_lines);
+        Self { place, stage, door, lines }
     }
 
     pub(super) async fn run(&mut self) -> anyhow::Result<()> {
@@ -68,11 +70,11 @@ impl<'a> Play<'a> {
         stage.say("The policy is Herma's default and one rule:")?;
         stage.gap()?;
         stage.quote(POLICY.lines().skip(2).collect::<Vec<_>>().join("\n").as_str())?;
-        if !self.attended {
-            return Ok(());
-        }
+        let Some(door) = self.door else { return Ok(()) };
         stage.gap()?;
-        stage.say("You decide. For the live inbox run this in a second terminal:")?;
+        door.show()?;
+        stage.gap()?;
+        stage.say("Or run the inbox in a second terminal:")?;
         stage.gap()?;
         stage.command(&watch_command(&self.place.data()))?;
         stage.gap()?;
@@ -212,7 +214,7 @@ impl<'a> Play<'a> {
         holds::show(&row, &mut shown)?;
         self.stage.quote(&String::from_utf8_lossy(&shown))?;
         self.stage.gap()?;
-        let answer = if self.attended {
+        let answer = if self.door.is_some() {
             tokio::select! {
                 answer = &mut answer => {
                     self.stage.elsewhere()?;
@@ -229,7 +231,7 @@ impl<'a> Play<'a> {
         };
         let row = self.client()?.ask(&Ask::Hold { id: text(&row, "id").to_owned() })?;
         let decision = row.get("decision").map(|decision| text(decision, "decision"));
-        if !self.attended {
+        if self.door.is_none() {
             ensure!(answer.decision.as_deref() == Some("denied"), "it was not denied: {}", answer.text);
             ensure!(answer.text.contains(scripted), "the reason did not reach the agent: {}", answer.text);
         }
@@ -251,13 +253,13 @@ impl<'a> Play<'a> {
     /// Returns when a decision was given here. One that is given elsewhere ends the wait from outside.
     async fn ask_person(&mut self, row: &Value) -> anyhow::Result<()> {
         if self.lines.is_none() {
-            self.stage.say("It waits for you in the second terminal.")?;
+            self.stage.say("It waits for you, in the browser or in the second terminal.")?;
             return std::future::pending().await;
         }
         let id = text(row, "id");
         let code: String = id.chars().skip(id.chars().count().saturating_sub(4)).collect();
         loop {
-            self.stage.ask("(a)pprove, (d)eny, or decide in the second terminal: ")?;
+            self.stage.ask("(a)pprove, (d)eny, or decide in the browser: ")?;
             let decision = match self.line().await?.trim() {
                 "a" | "approve" => {
                     self.stage.ask(&format!("It runs once, as shown. Type {code} to approve: "))?;
@@ -401,7 +403,7 @@ fn why(row: &Value) -> String {
     format!("rule {}, {}, judged {}", fact("rule"), fact("why"), fact("assessment"))
 }
 
-fn text<'a>(row: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(row: &'a Value, name: &str) -> &'a str {
     row.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 

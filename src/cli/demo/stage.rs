@@ -145,9 +145,9 @@ impl Stage {
         out.flush()
     }
 
-    /// Ends the line of a question that was answered in another terminal.
+    /// Ends the line of a question that was answered elsewhere.
     pub(super) fn elsewhere(&self) -> io::Result<()> {
-        self.line("(decided in another terminal)")?;
+        self.line("(decided elsewhere)")?;
         self.gap()
     }
 
