@@ -24,7 +24,9 @@ fn scene(name: &str) {
         .output()
         .unwrap();
     let said = [out.stdout, out.stderr].concat();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&said));
+    let said = String::from_utf8_lossy(&said);
+    assert!(out.status.success(), "{said}");
+    print!("{said}");
 }
 
 #[test]
@@ -60,4 +62,14 @@ fn every_page_can_be_read_by_everybody() {
 #[test]
 fn every_switch_beside_the_single_decision_works() {
     scene("switches");
+}
+
+#[test]
+fn what_ran_is_looked_at_and_taken_back_in_the_browser() {
+    scene("review");
+}
+
+#[test]
+fn a_newcomer_decides_in_the_browser_within_a_minute_of_starting_the_demo() {
+    scene("demo");
 }

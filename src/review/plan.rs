@@ -52,7 +52,7 @@ pub struct Plan {
 }
 
 /// One file of a plan.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FilePlan {
     pub path: String,
     pub before: State,

@@ -33,6 +33,7 @@ mod passkeys;
 mod pipe;
 mod policy;
 mod review;
+mod review_api;
 mod sandbox;
 mod sandbox_http;
 mod servers;

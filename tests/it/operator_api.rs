@@ -12,7 +12,7 @@ use crate::{
 
 const FILE: &str = "http://herma.test/operator-api.json";
 
-struct Description {
+pub(crate) struct Description {
     file: Value,
     tried: BTreeSet<String>,
 }
@@ -22,7 +22,7 @@ fn escaped(text: &str) -> String {
 }
 
 impl Description {
-    fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let text = include_str!("../../docs/operator-api.yaml");
         let file = serde_saphyr::from_str(text).unwrap();
         Self { file, tried: BTreeSet::new() }
@@ -65,7 +65,13 @@ impl Description {
     }
 
     /// Sends a body that the file allows, and checks the answer.
-    async fn change(&mut self, browser: &Browser, template: &str, id: &str, body: Value) -> Answer {
+    pub(crate) async fn change(
+        &mut self,
+        browser: &Browser,
+        template: &str,
+        id: &str,
+        body: Value,
+    ) -> Answer {
         let operation = format!("/paths/{}/post/requestBody", escaped(template));
         let place = self.place(operation);
         self.fits(&format!("{place}/content/application~1json/schema"), &body);
@@ -74,7 +80,7 @@ impl Description {
         answer
     }
 
-    async fn get(&mut self, browser: &Browser, template: &str, id: &str) -> Answer {
+    pub(crate) async fn get(&mut self, browser: &Browser, template: &str, id: &str) -> Answer {
         let answer = browser.get(&template.replace("{id}", id).replace("{seq}", id)).await;
         self.answers("get", template, &answer);
         answer
@@ -179,7 +185,12 @@ async fn every_address_answers_as_its_description_says() {
     file.get(&ada, "/op/v1/freeze", "").await.good();
     file.change(&ada, "/op/v1/thaw", "", json!({ "what": "agent:eve" })).await.good();
     file.change(&ada, "/op/v1/latches/clear", "", json!({ "key": "local", "reason": "safe" })).await;
-    file.change(&ada, "/op/v1/reviews/{id}/accept", "r-none", json!({})).await;
+    file.get(&ada, "/op/v1/reviews/{id}", "r-none").await;
+    for word in ["accept", "revert", "flag", "stop"] {
+        let body = if word == "revert" { json!({ "dry_run": true }) } else { json!({}) };
+        let missing = file.change(&ada, &format!("/op/v1/reviews/{{id}}/{word}"), "r-none", body).await;
+        assert_eq!(missing.status(), 404, "{word}");
+    }
     let revoke = json!({ "what": "agent:eve", "reason": "odd" });
     file.change(&ada, "/op/v1/warrants/revoke", "", revoke).await.good();
     file.get(&ada, "/op/v1/warrants", "").await.good();

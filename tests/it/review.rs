@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Everything the server does is looked at afterwards.
-const LOOK: &str = r#"
+pub(crate) const LOOK: &str = r#"
 [[rule]]
 id = "look"
 server = "files"
@@ -28,16 +28,16 @@ enum Client {
 }
 
 /// An agent, a real server behind Herma, and the ground it works on.
-struct Scene {
-    house: House,
+pub(crate) struct Scene {
+    pub(crate) house: House,
     client: Client,
     asked: i64,
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     _ground: TempDir,
     _behind: Option<House>,
 }
 
-fn filesystem(root: &Path) -> Vec<String> {
+pub(crate) fn filesystem(root: &Path) -> Vec<String> {
     let mut command = packages::npm("mcp-server-filesystem");
     command.push(root.to_str().unwrap().to_owned());
     command
@@ -50,7 +50,11 @@ impl Scene {
         (ground, root)
     }
 
-    async fn wrapped(rules: &str, server: impl Fn(&Path) -> Vec<String>, env: &[(&str, &str)]) -> Self {
+    pub(crate) async fn wrapped(
+        rules: &str,
+        server: impl Fn(&Path) -> Vec<String>,
+        env: &[(&str, &str)],
+    ) -> Self {
         Self::wrapped_by(Plan::default().rules(rules), server, env).await
     }
 
@@ -92,15 +96,15 @@ impl Scene {
         Self { house, client: Client::Http(session), asked: 0, root, _ground: ground, _behind: Some(behind) }
     }
 
-    fn at(&self, name: &str) -> String {
+    pub(crate) fn at(&self, name: &str) -> String {
         self.root.join(name).to_str().unwrap().to_owned()
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.root.join(name)).unwrap()
     }
 
-    async fn call(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(crate) async fn call(&mut self, tool: &str, arguments: Value) -> Value {
         self.asked += 1;
         let params = json!({ "name": tool, "arguments": arguments });
         match &mut self.client {
@@ -109,7 +113,7 @@ impl Scene {
         }
     }
 
-    async fn write(&mut self, name: &str, content: &str) -> Value {
+    pub(crate) async fn write(&mut self, name: &str, content: &str) -> Value {
         self.call("write_file", json!({ "path": self.at(name), "content": content })).await
     }
 
@@ -118,7 +122,7 @@ impl Scene {
     }
 
     /// The newest review of a tool, once its call has ended.
-    async fn review_of(&self, tool: &str) -> String {
+    pub(crate) async fn review_of(&self, tool: &str) -> String {
         soon("a review", async {
             loop {
                 let rows = self.reviews(true).await;

@@ -6,8 +6,9 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 
 const need = createRequire(`${process.env.HERMA_TEST_PACKAGES}/`);
@@ -107,15 +108,63 @@ class Agent {
   }
 }
 
+/** One agent whose client starts its server itself, behind `herma wrap`. */
+class Wrapped {
+  #process; #ids = 0; #waiting = new Map();
+
+  static async begin(name, dir, command) {
+    const agent = new Wrapped();
+    agent.#process = spawn(HERMA, ["wrap", "--name", name, "--data-dir", dir, "--", ...command], { stdio: ["pipe", "pipe", "ignore"] });
+    createInterface({ input: agent.#process.stdout }).on("line", (line) => {
+      const frame = JSON.parse(line);
+      agent.#waiting.get(frame.id)?.(frame);
+    });
+    await agent.#ask("initialize", { protocolVersion: "2025-06-18", capabilities: {}, clientInfo: { name: "claude-code", version: "2" } });
+    agent.#send({ method: "notifications/initialized" });
+    await agent.#ask("tools/list", {});
+    return agent;
+  }
+
+  #send(frame) {
+    this.#process.stdin.write(`${JSON.stringify({ jsonrpc: "2.0", ...frame })}\n`);
+  }
+
+  #ask(method, params) {
+    const id = ++this.#ids;
+    const answer = new Promise((done) => this.#waiting.set(id, done));
+    this.#send({ id, method, params });
+    return answer;
+  }
+
+  async call(name, args) {
+    const { result, error } = await this.#ask("tools/call", { name, arguments: args });
+    return JSON.stringify(result ?? error);
+  }
+
+  leave() {
+    this.#process.kill("SIGTERM");
+  }
+}
+
 export class House {
-  static async open({ config = GATED, viewport, colorScheme, touch = false } = {}) {
+  log = "";
+
+  static async open({ config = GATED, top = () => "", viewport, colorScheme, touch = false, empty = false } = {}) {
     const house = new House();
-    house.dir = mkdtempSync(join(tmpdir(), "herma-web-"));
+    house.browser = await chromium.launch({ executablePath: process.env.HERMA_TEST_CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+    await house.person({ viewport, colorScheme, touch });
+    // Scratch files are nobody's loss to Herma: a house for what is to be asked about stands elsewhere.
+    house.dir = mkdtempSync(empty ? join(homedir(), ".herma-test-") : join(tmpdir(), "herma-web-"));
+    if (!empty) await house.furnish(config, top(house.dir));
+    return house;
+  }
+
+  async furnish(config, top) {
+    const house = this;
     house.server = await upstream();
     house.agents = [];
     const file = join(house.dir, "herma.toml");
-    writeFileSync(file, `[listen]\nagent = "127.0.0.1:0"\n[operator]\nlisten = "127.0.0.1:0"\n[[server]]\nname = "harbour"\nurl = "${house.server.url}"\n${config}`);
-    house.log = "";
+    writeFileSync(file, `${top}\n[listen]\nagent = "127.0.0.1:0"\n[operator]\nlisten = "127.0.0.1:0"\n[[server]]\nname = "harbour"\nurl = "${house.server.url}"\n${config}`);
     house.daemon = spawn(HERMA, ["serve", "--config", file, "--data-dir", house.dir], { stdio: ["ignore", "ignore", "pipe"] });
     house.daemon.stderr.on("data", (part) => { house.log += part; });
     const ready = await soon("the daemon", () => {
@@ -124,9 +173,6 @@ export class House {
     });
     house.endpoint = `${ready.agent}/mcp/harbour`;
     house.url = (await house.cli("open", "--print")).trim();
-    house.browser = await chromium.launch({ executablePath: process.env.HERMA_TEST_CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
-    await house.person({ viewport, colorScheme, touch });
-    return house;
   }
 
   /** A fresh browser of somebody. */
@@ -153,6 +199,13 @@ export class House {
     return agent;
   }
 
+  /** An agent of a real server from the packages. */
+  async wrapped(name, program, ...more) {
+    const agent = await Wrapped.begin(name, this.dir, [process.execPath, join(process.env.HERMA_TEST_PACKAGES, "node_modules/.bin", program), ...more]);
+    this.agents.push(agent);
+    return agent;
+  }
+
   /** A call that waits: its id, and the promise of its end. */
   async held(agent, tool, args) {
     const before = new Set((await this.holds()).map((hold) => hold.id));
@@ -171,8 +224,8 @@ export class House {
   }
 
   /** From the door to the inbox, as a person does it. */
-  async pair(name = "ada", page = this.page) {
-    const { code } = JSON.parse(await this.cli("pair", "--json"));
+  async pair(name = "ada", page = this.page, code = undefined) {
+    code ??= JSON.parse(await this.cli("pair", "--json")).code;
     await page.goto(this.url);
     await page.locator("[name=code]").focus();
     await page.keyboard.type(code);

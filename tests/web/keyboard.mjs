@@ -46,6 +46,17 @@ export default async function keyboard(house) {
   await keys.press("2");
   assert.match(await second.end, /Too broad/);
 
+  // A denial that still counts down goes out with the page that is closed.
+  const left = await house.held(agent, "set_note", { path: "notes/b.md", text: "left" });
+  const other = await house.context.newPage();
+  await house.go(`/h/${left.id}`, other);
+  await other.keyboard.press("d");
+  await other.waitForSelector('[data-drawer="deny"]:not([hidden])');
+  await other.keyboard.press("2");
+  await house.said("Denied in 4 seconds", other);
+  await other.close();
+  assert.match(await left.end, /Too broad/);
+
   // Edited arguments run in the place of the agent's, which is told so.
   const third = await house.held(agent, "set_note", { path: "notes/c.md", text: "three" });
   await house.go("/");

@@ -1,6 +1,5 @@
-//! What people change beside holds: freeze, latches, rules, warrants, reviews.
+//! What people change beside holds and reviews: freeze, latches, rules, warrants.
 
-use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -8,10 +7,9 @@ use super::super::Operator;
 use super::super::access::Asked;
 use super::super::events::News;
 use super::super::problem::Problem;
+use super::holds::approver;
 use super::{Answer, Nothing, ok};
-use crate::firewall::now;
-use crate::gate::{Approver, Frozen, Method};
-use crate::review::ReviewError;
+use crate::gate::Frozen;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,20 +35,6 @@ struct RevokeBody {
     reason: String,
 }
 
-impl From<ReviewError> for Problem {
-    fn from(error: ReviewError) -> Self {
-        match error {
-            ReviewError::Unknown(_) => Self::missing(error.to_string()),
-            ReviewError::Over { .. } => Self::new(StatusCode::GONE, "over", error.to_string()),
-            ReviewError::Moved(_) => Self::new(StatusCode::CONFLICT, "stale", error.to_string()),
-            ReviewError::Store(error) => error.into(),
-            ReviewError::Image(_) | ReviewError::Unreadable(_) | ReviewError::Directory { .. } => {
-                Self::fault(&error)
-            }
-        }
-    }
-}
-
 impl Operator {
     pub(super) async fn freeze(&self, asked: &Asked) -> Answer {
         let (session, body) = (asked.who()?, asked.json::<FreezeBody>()?);
@@ -73,12 +57,7 @@ impl Operator {
         if body.reason.trim().is_empty() {
             return Err(Problem::unusable("say why nobody is in crisis any more: the record keeps it"));
         }
-        let approver = Approver {
-            id: session.approver.clone(),
-            method: Method::Session,
-            credential: Some(session.key_id.clone()),
-        };
-        if !self.desk.firewall.clear_crisis(&body.key, &approver, &body.reason).await? {
+        if !self.desk.firewall.clear_crisis(&body.key, &approver(session), &body.reason).await? {
             return Err(Problem::missing(format!("no crisis latch is set for `{}`", body.key)));
         }
         self.events.tell(&News::Latch);
@@ -95,13 +74,5 @@ impl Operator {
     pub(super) async fn revoke(&self, asked: &Asked) -> Answer {
         let (session, body) = (asked.who()?, asked.json::<RevokeBody>()?);
         ok(&self.desk.firewall.revoke_warrant(&body.what, &session.approver, &body.reason).await?)
-    }
-
-    pub(super) async fn accept_review(&self, asked: &Asked) -> Answer {
-        let Nothing {} = asked.json()?;
-        let session = asked.who()?;
-        self.desk.firewall.reviews.accept(&asked.segment, &session.approver, now()).await?;
-        self.events.tell(&News::Review);
-        ok(&json!({ "accepted": asked.segment }))
     }
 }

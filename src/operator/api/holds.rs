@@ -121,7 +121,7 @@ fn decision(word: Word, reason: String, sticky: bool, edited: Option<String>) ->
     })
 }
 
-fn approver(session: &Session) -> Approver {
+pub(super) fn approver(session: &Session) -> Approver {
     Approver {
         id: session.approver.clone(),
         method: Method::Session,

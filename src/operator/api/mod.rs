@@ -2,6 +2,7 @@
 
 mod changes;
 mod holds;
+mod reviews;
 mod signing;
 
 use hyper::{Response, StatusCode};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::access::Asked;
-use super::desk::{AuditQuery, Page, PairView, Question};
+use super::desk::{AuditQuery, Page, PairView, Question, ReviewQueue};
 use super::problem::Problem;
 use super::reply::{self, Reply};
 use super::route::Endpoint;
@@ -59,7 +60,11 @@ impl Operator {
                 let timeline = self.desk.timeline(&asked.segment, window.before, window.limit).await?;
                 self.page(asked, Page::Timeline(timeline)).await
             }
-            E::ReviewsPage => self.page(asked, Page::Reviews(self.desk.reviews().await?)).await,
+            E::ReviewsPage => self.page(asked, Page::Reviews(self.desk.reviews_shown().await?)).await,
+            E::ReviewPage => {
+                let review = self.desk.review(&asked.segment).await?;
+                self.page(asked, Page::Reviews(ReviewQueue { reviews: vec![review], more: 0 })).await
+            }
             E::SimulatorPage => self.page(asked, Page::Simulator(self.desk.simulator(None))).await,
             E::WarrantsPage => self.page(asked, Page::Warrants(self.desk.warrants(now()).await?)).await,
             E::AuditPage => {
@@ -97,6 +102,7 @@ impl Operator {
                 ok(&self.desk.timeline(&asked.segment, window.before, window.limit).await?)
             }
             E::Reviews => ok(&self.desk.reviews().await?),
+            E::Review => ok(&self.desk.review(&asked.segment).await?),
             E::Frozen => ok(&json!({ "frozen": self.desk.frozen() })),
             E::Latches => {
                 let latches = self.desk.firewall.sessions.latches().await.map_err(GateError::from)?;
@@ -127,6 +133,9 @@ impl Operator {
             E::Preview => self.preview(asked).await,
             E::Similar => self.similar(asked).await,
             E::AcceptReview => self.accept_review(asked).await,
+            E::Revert => self.revert(asked).await,
+            E::Flag => self.flag(asked).await,
+            E::StopReview => self.stop_review(asked).await,
             E::Freeze => self.freeze(asked).await,
             E::Thaw => self.thaw(asked).await,
             E::ClearLatch => self.clear_latch(asked).await,

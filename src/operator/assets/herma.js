@@ -264,9 +264,12 @@ async function decide(card, decision) {
     return await send(`${path}/decision`, said);
   } catch (error) {
     if (error.answer?.needs === "passkey") return byPasskey();
-    if (error.status === 409 || error.status === 410) { card.dataset.stale = "1"; ready(card); }
+    spoil(card, error);
     throw error;
   }
+}
+function spoil(card, { status }) {
+  if (status === 409 || status === 410) { card.dataset.stale = "1"; ready(card); }
 }
 
 function done(card, answer, words) {
@@ -319,12 +322,19 @@ const GRACE = 4000;
 let slip = null;
 function deny(card, reason, sticky) {
   flush();
-  const goes = { card, timer: setTimeout(flush, GRACE), send: async () => {
+  const path = hold(card.dataset.id, "/decision");
+  const words = () => JSON.stringify({ ...seen(card), decision: "deny", reason, sticky });
+  // Signed beforehand: a page that is being left has no time for it.
+  const ready = { body: words() };
+  signed(path, ready.body).then((headers) => { ready.headers = headers; }, () => {});
+  slip = { card, timer: setTimeout(flush, GRACE), send: async () => {
     try {
-      done(card, await decide(card, { decision: "deny", reason, sticky }), "Denied. The agent is told why.");
-    } catch (error) { say(error.message); }
+      const body = words();
+      const headers = ready.body === body && ready.headers || await signed(path, body);
+      const answer = await told(await fetch(path, { method: "POST", headers, body, keepalive: true }));
+      done(card, answer, "Denied. The agent is told why.");
+    } catch (error) { spoil(card, error); say(error.message); }
   } };
-  slip = goes;
   drawer(card, "");
   card.classList.add("leaving");
   say("Denied in 4 seconds.", make("button", "Take it back (u)", { act: "undo" }));
@@ -352,7 +362,7 @@ function drawer(at, name) {
     if (!found.hidden) open = found;
   }
   open?.scrollIntoView({ block: "nearest" });
-  (open && one("button[data-reason], textarea, select, input", open))?.focus();
+  (open && one("[data-reason], [data-word], textarea, select, input", open))?.focus();
   return open;
 }
 
@@ -462,21 +472,38 @@ async function change(path, value, button) {
 }
 
 /* Reviews */
-async function revert(item, plan) {
-  const path = `/op/v1/reviews/${encodeURIComponent(item.dataset.review)}/revert`;
+const ends = { accept: "accepted", revert: "taken back", flag: "flagged: the next ones wait", stop: "stopped: it never runs" };
+async function judge(button) {
+  const item = button.closest(".review"), { word } = button.dataset, { plan, review } = item.dataset;
+  if (item.dataset.busy || button.dataset.twice !== undefined && !twice(button)) return;
+  item.dataset.busy = "1";
   try {
-    if (plan) {
-      await send(path, { plan });
-      return location.reload();
-    }
-    const open = drawer(item, "revert");
-    if (!open) return;
-    const shown = await send(path, { dry_run: true });
-    item.dataset.plan = shown.plan ?? shown.digest ?? "";
-    one("[data-preview]", open).textContent = plain(shown.words ?? JSON.stringify(shown, null, 2));
+    const body = word === "revert" ? { plan } : "group" in button.dataset ? { group: true } : {};
+    const answer = await send(`/op/v1/reviews/${encodeURIComponent(review)}/${word}`, body);
+    if (word === "revert" && answer.result !== "reverted") throw new Error(plain(answer.said));
+    for (const id of answer.accepted ?? [review]) leave(rowOf(id), ends[word]);
+    if (item === chosen) step(1, (next) => !next.classList.contains("gone"));
   } catch (error) {
-    complain(error.status === 404 ? new Error(`In a terminal: herma review revert ${item.dataset.review}`) : error, item);
+    complain(error, item);
+    say("Nothing was done.", make("button", "Look at it again", { act: "reload" }));
+  } finally {
+    delete item.dataset.busy;
   }
+}
+function leave(item, words) {
+  if (!item) return;
+  drawer(item, "");
+  item.classList.add("gone");
+  one(".buttons", item).replaceChildren(make("b", words));
+}
+/* Only what others did is news. */
+async function queue() {
+  const { reviews } = await read("/op/v1/reviews").catch(() => ({}));
+  const list = one("ol.reviews"), shown = all(".review:not(.gone, [data-busy])", list);
+  if (!reviews || one(".review[data-busy]", list)) return;
+  const there = new Set(reviews.map(({ id, version }) => `${id} ${version}`));
+  if (reviews.length !== shown.length + Number(list.dataset.more) || shown.some(({ id, dataset }) => !there.has(`${id} ${dataset.version}`)))
+    announce("review", "the queue changed");
 }
 
 /* Signing in */
@@ -579,7 +606,7 @@ function listen() {
   events.addEventListener("hold", (event) => hear(JSON.parse(event.data)));
   events.addEventListener("freeze", () => announce("freeze", "something was frozen or lifted"));
   events.addEventListener("latch", () => announce("latch", "a crisis began or ended"));
-  events.addEventListener("review", () => facts.page === "Review" && announce("review", "the queue changed"));
+  events.addEventListener("review", () => one("ol.reviews") && location.pathname === "/review" && setTimeout(queue, 300));
   events.addEventListener("reload", () => { figures(); announce("much", "much has happened"); });
   events.addEventListener("signed-out", () => location.reload());
 }
@@ -633,8 +660,9 @@ const acts = {
     const { scope, what } = button.form.elements;
     if (button.form.reportValidity()) change("/op/v1/freeze", { what: `${scope.value}:${what.value.trim()}` }, button);
   },
-  revert: (button) => revert(button.closest(".review")),
-  "revert-now": (button) => revert(button.closest(".review"), button.closest(".review").dataset.plan),
+  judge,
+  revert: (button) => drawer(button.closest(".review"), "revert"),
+  "shut-review": (button) => drawer(button.closest(".review"), ""),
   "simulate-call": (button) => {
     try {
       simulate(button.form, { call: JSON.parse(field("call", button.form).value) });

@@ -6,6 +6,7 @@ mod history;
 mod holds;
 mod phrase;
 mod read;
+mod reviews;
 mod simulate;
 mod warrants;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use crate::gate::Method;
 use crate::policy::Route;
+use crate::review::FilePlan;
 use crate::store::{HoldState, Latch, ReviewState};
 
 pub(super) use read::Desk;
@@ -342,13 +344,27 @@ pub struct ReviewLine {
     pub expires_ms: i64,
     pub arguments: Value,
     pub undo: Option<Value>,
-    pub before: Option<Value>,
-    pub after: Option<Value>,
-    pub result: Option<Value>,
+    /// What taking it back would do now. Left out of listings, and where nothing can be taken back.
+    pub plan: Option<PlanView>,
+    /// Somebody has objected to a call of this tool: the next ones wait.
     pub flagged: bool,
     /// What it cannot take back.
     pub residue: Option<String>,
     pub verdict: Option<Value>,
+}
+
+/// What taking a call back would do, as things stand now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlanView {
+    /// Whoever takes the call back says it to this plan and no other.
+    pub digest: String,
+    pub files: Vec<FilePlan>,
+    /// The call that takes the effect back, redacted.
+    pub call: Option<Value>,
+    /// Why it cannot be done as things stand.
+    pub conflicts: Vec<String>,
+    /// Later calls on the same files: they are taken back first.
+    pub newer: Vec<String>,
 }
 
 /// The simulator before and after a question.

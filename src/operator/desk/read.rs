@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use ed25519_dalek::VerifyingKey;
 
-use super::phrase::phrase;
 use super::{
-    ApproverView, AuditPage, AuditQuery, ChangedTool, CheckpointView, FrozenView, KeyView, ReviewLine,
-    ReviewQueue, SessionList, SettingsView, StandingView, Timeline, history,
+    ApproverView, AuditPage, AuditQuery, ChangedTool, CheckpointView, FrozenView, KeyView, SessionList,
+    SettingsView, StandingView, Timeline, history,
 };
 use crate::firewall::{Firewall, in_words};
 use crate::gate::{GateError, Times};
@@ -17,7 +16,7 @@ use crate::operator::Problem;
 use crate::operator::events::News;
 use crate::operator::people::session::{END_MS, IDLE_MS};
 use crate::policy::{Effect, Standing};
-use crate::store::{ReviewRow, Store};
+use crate::store::Store;
 
 /// What the pages read. It changes nothing.
 #[derive(Debug)]
@@ -131,11 +130,6 @@ impl Desk {
         })
     }
 
-    pub(in crate::operator) async fn reviews(&self) -> Result<ReviewQueue, Problem> {
-        let rows = self.firewall.reviews.list(false).await.map_err(|error| Problem::fault(&error))?;
-        Ok(ReviewQueue { reviews: rows.into_iter().filter_map(review).collect(), more: 0 })
-    }
-
     pub(in crate::operator) async fn audit(&self, query: AuditQuery) -> Result<AuditPage, Problem> {
         let (dir, asked) = (self.ledger_dir.clone(), query.clone());
         let (mut entries, next) = aside(move || history::audit(&dir, &asked)).await?;
@@ -244,47 +238,4 @@ fn said(rule: &Standing) -> String {
 /// A value that is written as one word, as that word.
 pub(super) fn word(value: impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// `None` for a row that an older version wrote in a way nobody reads any more.
-fn review(row: ReviewRow) -> Option<ReviewLine> {
-    let shown: serde_json::Value = serde_json::from_str(&row.shown).ok()?;
-    let undo: Option<serde_json::Value> =
-        row.undo.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    let part = |name: &str| shown.get(name).filter(|value| !value.is_null()).cloned();
-    let arguments = part("arguments").unwrap_or_default();
-    // Only what stays here and can be undone is ever in the queue.
-    let judged = herma_scoring::Assessment {
-        class: herma_scoring::SideEffect::LocalReversible,
-        reversibility: herma_scoring::Reversibility::Yes,
-        risk_score: 0.0,
-        confidence: 0.0,
-        outbound: false,
-        crisis_sensitive: false,
-        contested: false,
-        reasons: Vec::new(),
-        undo: None,
-        pack_digest: String::new(),
-    };
-    Some(ReviewLine {
-        phrase: phrase("tool", &row.server, &row.tool, &arguments, &judged),
-        principal: part("principal").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default(),
-        before: part("before"),
-        after: part("after"),
-        result: part("result"),
-        flagged: part("flagged").and_then(|flag| flag.as_bool()).unwrap_or_default(),
-        residue: undo.as_ref().and_then(|undo| undo.get("residue")?.as_str().map(str::to_owned)),
-        verdict: row.verdict.as_deref().and_then(|text| serde_json::from_str(text).ok()),
-        arguments,
-        undo,
-        id: row.id,
-        version: row.version,
-        call: row.call,
-        state: row.state,
-        server: row.server,
-        tool: row.tool,
-        session: row.session,
-        created_ms: row.created_ms,
-        expires_ms: row.expires_ms,
-    })
 }

@@ -86,7 +86,7 @@ fn entry(call: &Moment, now: i64) -> Markup {
                 }
             } @else if let Some(hold) = &call.hold { p.moment-said { a href=(link("/h/", hold)) { "hold " (line(hold)) } } }
             @if call.crisis { p.moment-said.warned { "sensitive: a person may be in crisis" } }
-            @if call.review.is_some() { p.moment-said { a href="/review" { "in the review queue" } } }
+            @if let Some(review) = &call.review { p.moment-said { a href=(link("/review/", review)) { "in the review queue" } } }
             details.why {
                 summary { "why" }
                 p {

@@ -15,5 +15,5 @@ mod text;
 
 pub use address::address;
 pub use arguments::{Arguments, arguments, spoken};
-pub use change::change;
+pub use change::{change, unified};
 pub use text::{block, line, thousands};

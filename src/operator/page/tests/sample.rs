@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::gate::Method;
 use crate::operator::desk::*;
 use crate::policy::Route;
+use crate::review::{FilePlan, State};
 use crate::store::{HoldState, Latch, ReviewState};
 
 pub(super) const NOW: i64 = 1_795_183_200_000;
@@ -407,17 +408,49 @@ impl<F: Fn(&str) -> String> Sample<F> {
         }
     }
 
+    fn plan(&self) -> PlanView {
+        let file = |size| State::File { sha256: DIGEST.into(), size, mode: 0o644, mtime: (0, 0) };
+        let text = self.t("-    \"test\": \"echo none\"");
+        PlanView {
+            digest: DIGEST.into(),
+            files: vec![FilePlan {
+                path: self.t("/srv/harbour/package.json"),
+                before: file(70),
+                after: Some(file(72)),
+                now: Some(State::Absent),
+                does: "restore",
+                conflict: self.some("it has changed since the call: nothing is there now"),
+                did: Some(format!(
+                    "--- before\n+++ after\n@@ -1,2 +1,2 @@\n {{\n{text}\n+    \"test\": \"node --test\"\n"
+                )),
+                since: Some(format!("--- after\n+++ now\n@@ -1 +0,0 @@\n{text}\n")),
+            }],
+            call: Some(self.json(json!({ "tool": "delete_entities", "arguments": { "name": "harbour" } }))),
+            conflicts: vec![self.t("a later call has changed the same file")],
+            newer: vec!["r-2".into()],
+        }
+    }
+
     pub(super) fn reviews(&self) -> ReviewQueue {
         ReviewQueue {
             reviews: vec![ReviewLine {
-                id: "r-1".into(), version: 1, call: self.t("c-12"), state: ReviewState::Open,
+                id: "r-1".into(),
+                version: 1,
+                call: self.t("c-12"),
+                state: ReviewState::Open,
                 phrase: Phrase { verb: self.t("Change"), object: self.some("package.json") },
-                server: self.t("files"), tool: self.t("edit_file"), principal: self.t("hermes"), session: self.t("s-41c9"),
-                created_ms: NOW - 800_000, expires_ms: NOW + 500_000_000,
-                arguments: self.json(json!({ "path": "package.json" })), undo: Some(json!({ "kind": "preimage", "path": "package.json" })),
-                before: Some(self.t("{\n  \"name\": \"harbour\",\n  \"scripts\": {\n    \"test\": \"echo none\"\n  }\n}\n").into()),
-                after: Some(self.t("{\n  \"name\": \"harbour\",\n  \"scripts\": {\n    \"test\": \"node --test\"\n  }\n}\n").into()),
-                result: Some(self.json(json!({ "text": "ok" }))), flagged: false, residue: self.some("a build may have started already"), verdict: None,
+                server: self.t("files"),
+                tool: self.t("edit_file"),
+                principal: self.t("hermes"),
+                session: self.t("s-41c9"),
+                created_ms: NOW - 800_000,
+                expires_ms: NOW + 500_000_000,
+                arguments: self.json(json!({ "path": "package.json" })),
+                undo: Some(json!({ "kind": "preimage", "path": "package.json" })),
+                plan: Some(self.plan()),
+                flagged: false,
+                residue: self.some("a build may have started already"),
+                verdict: None,
             }],
             more: 0,
         }
