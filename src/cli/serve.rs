@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use herma_scoring::Rules;
@@ -62,6 +63,8 @@ pub fn run(args: Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
     } else {
         find_config(args.config.as_deref())?
     };
+    // Before it is read: a change in between is a change.
+    let written = file.as_deref().and_then(written);
     let settings = match &file {
         Some(file) => Settings::load(file)?,
         None => Settings::builtin()?,
@@ -81,10 +84,15 @@ pub fn run(args: Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
         Ok(processors) if processors.get() > 1 => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
-    runtime.enable_all().build()?.block_on(daemon(settings, rules, data_dir))
+    runtime.enable_all().build()?.block_on(daemon(settings, written, rules, data_dir))
 }
 
-async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Result<ExitCode> {
+async fn daemon(
+    settings: Settings,
+    written: Option<SystemTime>,
+    rules: Rules,
+    data_dir: &Path,
+) -> anyhow::Result<ExitCode> {
     let sealing_key = sealing_key(data_dir)?;
     let key = load_or_create_key(data_dir)?;
     let ledger = Ledger::open(&data_dir.join("ledger"), key.clone(), "herma")?;
@@ -134,11 +142,7 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
 
     let has_callers = !servers.is_empty() || agentguard.is_some() || sandbox.http;
     let agent_listener = match has_callers {
-        true => Some(
-            TcpListener::bind(listen.agent)
-                .await
-                .with_context(|| format!("cannot listen on {}", listen.agent))?,
-        ),
+        true => Some(bind(listen.agent).await?),
         false => None,
     };
     let address = agent_listener.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -159,19 +163,16 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
     };
     let control_listener = control::bind(data_dir)
         .with_context(|| format!("cannot bind the control socket in {}", data_dir.display()))?;
-    let mut metrics = None;
-    if let Some(address) = settings.telemetry.metrics {
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("cannot serve metrics on {address}"))?;
-        let sources = Sources {
-            telemetry: Arc::clone(&telemetry),
-            gate: Arc::clone(&firewall.gate),
-            ledger: ledger.clone(),
-            store: Arc::clone(&store),
-        };
-        metrics = Some(format!("http://{}/metrics", listener.local_addr()?));
-        tokio::spawn(metrics::serve(listener, Arc::new(sources)));
-    }
+    let sources = || Sources {
+        telemetry: Arc::clone(&telemetry),
+        gate: Arc::clone(&firewall.gate),
+        ledger: ledger.clone(),
+        store: Arc::clone(&store),
+    };
+    let metrics = match settings.telemetry.metrics {
+        Some(address) => Some(serve_metrics(address, sources()).await?),
+        None => None,
+    };
     let about = About {
         address,
         people: operator.as_deref().map(Operator::url),
@@ -231,7 +232,7 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
         }
         _ => None,
     };
-    let upkeep = tokio::spawn(keep_up(Arc::clone(&firewall), file));
+    let upkeep = tokio::spawn(keep_up(Arc::clone(&firewall), file, written));
     let forgetting = tokio::spawn(forget(Arc::clone(&firewall), store, retention));
 
     interrupted(stopping).await;
@@ -249,6 +250,23 @@ async fn daemon(settings: Settings, rules: Rules, data_dir: &Path) -> anyhow::Re
     ledger.record(Entry::new(now(), Step::Stopped))?;
     ledger.close().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Returns where the figures are.
+async fn serve_metrics(address: SocketAddr, sources: Sources) -> anyhow::Result<String> {
+    let listener = bind(address).await?;
+    let url = format!("http://{}/metrics", listener.local_addr()?);
+    tokio::spawn(metrics::serve(listener, Arc::new(sources)));
+    Ok(url)
+}
+
+/// When a file was last written.
+fn written(file: &Path) -> Option<SystemTime> {
+    fs::metadata(file).ok()?.modified().ok()
 }
 
 fn compile(settings: &Settings) -> Result<Rules, crate::config::ConfigError> {
@@ -335,12 +353,9 @@ async fn forget(firewall: Arc<Firewall>, store: Arc<dyn Store>, retention: Reten
 }
 
 /// Sweeps the gate, and takes up a changed file; a bad one changes nothing but the log.
-async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>) {
+async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>, mut known: Option<SystemTime>) {
     let mut sweep = tokio::time::interval(SWEEP);
     let mut look = tokio::time::interval(RELOAD);
-    let modified =
-        |file: &Option<PathBuf>| file.as_ref().and_then(|file| fs::metadata(file).ok()?.modified().ok());
-    let mut known = modified(&file);
     loop {
         tokio::select! {
             _ = sweep.tick() => {
@@ -359,7 +374,7 @@ async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>) {
             }
             _ = look.tick() => {
                 let Some(path) = &file else { continue };
-                let current = modified(&file);
+                let current = self::written(path);
                 if current == known {
                     continue;
                 }
@@ -414,7 +429,7 @@ pub(super) fn user() -> String {
 
 /// What others must know of the running daemon.
 struct About<'a> {
-    address: Option<std::net::SocketAddr>,
+    address: Option<SocketAddr>,
     /// Where people go.
     people: Option<String>,
     data_dir: &'a Path,

@@ -36,7 +36,7 @@ impl Permit {
             call: call.id,
             routed,
             claim,
-            review,
+            review: review.map(Box::new),
             span,
             started: Instant::now(),
             told: None,
@@ -68,15 +68,18 @@ impl Permit {
     }
 
     /// The same call, come again by the road it leaves by: what was judged is what runs, in the bytes of that road.
-    /// Another call gives the permit back.
-    pub fn leaving_as(self, judged: &Call, leaving: &Call) -> Result<Self, Self> {
+    /// False for another call.
+    pub fn leave_as(&mut self, judged: &Call, leaving: &Call) -> bool {
         let definition = |call: &Call| call.definition.as_ref().map(|listed| listed.digest);
         let same = judged.kind == leaving.kind
             && judged.tool == leaving.tool
             && judged.origin.server == leaving.origin.server
             && judged.arguments == leaving.arguments
             && definition(judged) == definition(leaving);
-        if same { Ok(Self { frame: leaving.frame.clone(), ..self }) } else { Err(self) }
+        if same {
+            self.frame = leaving.frame.clone();
+        }
+        same
     }
 
     /// What the agent must hear before the answer: that a person changed its call.
@@ -103,7 +106,7 @@ struct Open {
     /// The line that says how it was routed.
     routed: Waiting,
     claim: Option<Claim>,
-    review: Option<Reviewing>,
+    review: Option<Box<Reviewing>>,
     span: Span,
     started: Instant,
     told: Option<String>,
@@ -135,7 +138,9 @@ impl Settlement {
     /// Whether others wait for the answer, or an undo takes something out of it.
     pub fn keeps_answer(&self) -> bool {
         let needs = |review: &Reviewing| review.needs_answer();
-        self.open.as_ref().is_some_and(|open| open.claim.is_some() || open.review.as_ref().is_some_and(needs))
+        self.open
+            .as_ref()
+            .is_some_and(|open| open.claim.is_some() || open.review.as_deref().is_some_and(needs))
     }
 
     /// What the agent must hear before the answer: that a person changed its call.

@@ -491,7 +491,7 @@ async fn a_draft_of_the_policy_says_what_would_go_another_way() {
 }
 
 #[tokio::test]
-async fn no_secret_stands_in_the_log_the_record_or_an_address() {
+async fn no_secret_stands_in_the_log_the_record_an_environment_or_an_address() {
     let (house, ..) = waiting("ann").await;
     let code = code(&house, &["--json", "ada"]).await;
     let mut ada = Browser::new(&house, 5);
@@ -506,7 +506,11 @@ async fn no_secret_stands_in_the_log_the_record_or_an_address() {
     let record = house.cli(&["audit", "tail", "-n", "1000", "--json"]).await;
     let database = std::fs::read(house.path().join("herma.db")).unwrap();
     let journal = std::fs::read(house.path().join("herma.db-wal")).unwrap_or_default();
-    let places = [house.stderr().into_bytes(), record.stdout, database, journal];
+    let mut places = vec![house.stderr().into_bytes(), record.stdout, database, journal];
+    // What any program of the same user can read of the daemon without asking.
+    for shown in ["environ", "cmdline"] {
+        places.push(std::fs::read(format!("/proc/{}/{shown}", house.daemon_pid())).unwrap());
+    }
     for secret in [&code, &cookie] {
         for place in &places {
             assert!(!crate::wire::contains(place, secret.as_bytes()), "{secret}");

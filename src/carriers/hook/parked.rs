@@ -27,14 +27,11 @@ impl Parked {
     pub fn claim(&self, call: &Call, id: &str) -> Option<Box<Permit>> {
         let key = (call.origin.principal.to_string(), call.origin.session.to_string(), id.to_owned());
         let mut parked = self.0.lock();
-        let (judged, permit) = parked.remove(&key)?;
-        match permit.leaving_as(&judged, call) {
-            Ok(permit) => Some(Box::new(permit)),
-            Err(permit) => {
-                parked.insert(key, (judged, Box::new(permit)));
-                None
-            }
+        let (judged, permit) = parked.get_mut(&key)?;
+        if !permit.leave_as(judged, call) {
+            return None;
         }
+        parked.remove(&key).map(|(_, permit)| permit)
     }
 
     /// What nobody has claimed.
