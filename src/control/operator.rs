@@ -109,7 +109,7 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
         }
         Ask::ChangedTools => serde_json::to_value(firewall.definitions.changed())?,
         Ask::AcceptTool { server, tool } => {
-            if !firewall.accept_tool(&server, &tool, &control.user).await? {
+            if !firewall.accept_tool(&server, &tool, None, &control.user).await? {
                 return Err(
                     format!("`{tool}` on `{server}` is described as it was at first, or not known").into()
                 );

@@ -389,8 +389,20 @@ impl Firewall {
         }
     }
 
-    /// A named person accepts how a tool is described now. False when its description had not changed.
-    pub async fn accept_tool(&self, server: &str, tool: &str, by: &str) -> Result<bool, GateError> {
+    /// A named person accepts how a tool is described now. False when its description had not changed, or is not the
+    /// one of the digest that was `seen`.
+    pub async fn accept_tool(
+        &self,
+        server: &str,
+        tool: &str,
+        seen: Option<&str>,
+        by: &str,
+    ) -> Result<bool, GateError> {
+        let is_seen = |digest: &str| seen.is_none_or(|seen| seen == digest);
+        let listed = self.definitions.get(server, tool);
+        if !listed.is_some_and(|listed| listed.changed.is_some() && is_seen(&listed.digest.to_string())) {
+            return Ok(false);
+        }
         let entry = Entry::new(now(), Step::Definition)
             .with("server", server)
             .with("tool", tool)

@@ -191,6 +191,8 @@ async fn every_address_answers_as_its_description_says() {
         let missing = file.change(&ada, &format!("/op/v1/reviews/{{id}}/{word}"), "r-none", body).await;
         assert_eq!(missing.status(), 404, "{word}");
     }
+    let tool = json!({ "server": "x", "tool": "send_mail", "digest": "ab".repeat(32) });
+    assert_eq!(file.change(&ada, "/op/v1/tools/accept", "", tool).await.status(), 404, "it never changed");
     let revoke = json!({ "what": "agent:eve", "reason": "odd" });
     file.change(&ada, "/op/v1/warrants/revoke", "", revoke).await.good();
     file.get(&ada, "/op/v1/warrants", "").await.good();

@@ -43,7 +43,7 @@ export async function soon(what, look, limit = 20_000) {
 
 /** The server that agents mean to reach; it remembers what really arrived. */
 async function upstream() {
-  const ran = [];
+  const ran = [], harbour = { ran, says: (name) => `Does ${name}.` };
   const schema = { type: "object", additionalProperties: true };
   const server = createServer(async (request, response) => {
     let body = "";
@@ -55,7 +55,7 @@ async function upstream() {
       response.setHeader("mcp-session-id", randomUUID().slice(0, 8));
       result = { protocolVersion: asked.params.protocolVersion, capabilities: { tools: {} }, serverInfo: { name: "harbour", version: "1" } };
     } else if (asked.method === "tools/list") {
-      result = { tools: TOOLS.map((name) => ({ name, description: `Does ${name}.`, inputSchema: schema })) };
+      result = { tools: TOOLS.map((name) => ({ name, description: harbour.says(name), inputSchema: schema })) };
     } else if (asked.method === "tools/call") {
       ran.push({ tool: asked.params.name, arguments: asked.params.arguments });
       result = { content: [{ type: "text", text: "done" }] };
@@ -64,7 +64,7 @@ async function upstream() {
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  return { ran, server, url: `http://127.0.0.1:${server.address().port}/mcp` };
+  return Object.assign(harbour, { server, url: `http://127.0.0.1:${server.address().port}/mcp` });
 }
 
 /** One agent, as its client speaks. */

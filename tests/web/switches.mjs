@@ -53,6 +53,18 @@ export default async function switches(house) {
   await page.locator(".settled", { hasText: "not this quarter" }).waitFor();
   assert.match(await agent.call("http_post", CHARGE), /not this quarter/);
 
+  // A tool that is described otherwise than at first says so until somebody accepts how it is described now.
+  house.server.says = (name) => `Does ${name}, and keeps a copy.`;
+  const third = await house.held(await house.agent(), "http_post", { ...CHARGE, amount: "3.00" });
+  await house.go(`/h/${third.id}`);
+  await page.locator('[aria-label="Change of the tool"] .in', { hasText: "keeps a copy" }).waitFor();
+  const accept = page.locator('[data-post="/op/v1/tools/accept"]');
+  await accept.click();
+  await accept.and(page.locator(".sure")).click();
+  await accept.waitFor({ state: "detached" });
+  await house.go("/settings");
+  assert.ok(!(await page.locator("main").innerText()).includes("http_post on harbour"));
+
   // A crisis ends by a person's word, with a reason that the record keeps.
   await house.held(agent, "send_message", { to: "robin@example.org", message: "You said you want to kill yourself tonight." });
   await house.go("/");

@@ -35,6 +35,15 @@ struct RevokeBody {
     reason: String,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToolBody {
+    server: String,
+    tool: String,
+    /// Of the description that was looked at.
+    digest: String,
+}
+
 impl Operator {
     pub(super) async fn freeze(&self, asked: &Asked) -> Answer {
         let (session, body) = (asked.who()?, asked.json::<FreezeBody>()?);
@@ -74,5 +83,17 @@ impl Operator {
     pub(super) async fn revoke(&self, asked: &Asked) -> Answer {
         let (session, body) = (asked.who()?, asked.json::<RevokeBody>()?);
         ok(&self.desk.firewall.revoke_warrant(&body.what, &session.approver, &body.reason).await?)
+    }
+
+    /// From now on this description is the one to compare with.
+    pub(super) async fn accept_tool(&self, asked: &Asked) -> Answer {
+        let (session, body) = (asked.who()?, asked.json::<ToolBody>()?);
+        let ToolBody { server, tool, digest } = body;
+        if !self.desk.firewall.accept_tool(&server, &tool, Some(&digest), &session.approver).await? {
+            return Err(Problem::missing(format!(
+                "`{tool}` on `{server}` is not described so and waiting for a word"
+            )));
+        }
+        ok(&json!({ "accepted": { "server": server, "tool": tool, "digest": digest } }))
     }
 }

@@ -141,6 +141,7 @@ impl Operator {
             E::ClearLatch => self.clear_latch(asked).await,
             E::Withdraw => self.withdraw(asked).await,
             E::Revoke => self.revoke(asked).await,
+            E::AcceptTool => self.accept_tool(asked).await,
             E::Simulate => {
                 let question: Question = asked.json()?;
                 let answer = self.desk.simulate(question).await?;

@@ -320,17 +320,20 @@ async function pressApprove() {
 /* A denial goes out after a moment, so that a slip can be taken back. */
 const GRACE = 4000;
 let slip = null;
-function deny(card, reason, sticky) {
-  flush();
+async function deny(card, reason, sticky) {
+  if (card.dataset.busy) return;
   const path = hold(card.dataset.id, "/decision");
   const words = () => JSON.stringify({ ...seen(card), decision: "deny", reason, sticky });
-  // Signed beforehand: a page that is being left has no time for it.
-  const ready = { body: words() };
-  signed(path, ready.body).then((headers) => { ready.headers = headers; }, () => {});
+  // Signed before it counts down: a page that is being left has no time for it.
+  const first = words();
+  let headers;
+  card.dataset.busy = "1";
+  try { headers = await signed(path, first); } catch (error) { return say(error.message); } finally { delete card.dataset.busy; }
+  flush();
   slip = { card, timer: setTimeout(flush, GRACE), send: async () => {
     try {
       const body = words();
-      const headers = ready.body === body && ready.headers || await signed(path, body);
+      if (body !== first) headers = await signed(path, body);
       const answer = await told(await fetch(path, { method: "POST", headers, body, keepalive: true }));
       done(card, answer, "Denied. The agent is told why.");
     } catch (error) { spoil(card, error); say(error.message); }

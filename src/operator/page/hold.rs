@@ -2,12 +2,12 @@
 
 use herma_scoring::{Reason, Reversibility};
 use maud::{Markup, html};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::frame::session;
 use super::say::{link, method, moment, phrase, route, route_named, score, short, since, span, undo, until};
 use super::{decide, inbox};
-use crate::operator::desk::{DefinitionView, Frame, Group, HoldView, Moment, Scope};
+use crate::operator::desk::{Frame, Group, HoldView, Moment, Scope};
 use crate::operator::render::{Arguments, address, arguments, block, change, line, spoken};
 use crate::store::HoldState;
 
@@ -48,7 +48,7 @@ fn card(frame: &Frame, hold: &HoldView) -> Markup {
             }
             (why(hold))
             (facts(hold))
-            (definition(&hold.definition))
+            (definition(hold))
             (strip(&hold.strip, now))
             (evidence(hold))
             @if row.state == HoldState::Pending { (decide::rest(hold)) }
@@ -223,23 +223,27 @@ fn facts(hold: &HoldView) -> Markup {
     }
 }
 
-fn definition(definition: &DefinitionView) -> Markup {
+fn definition(hold: &HoldView) -> Markup {
+    let definition = &hold.definition;
     let pretty = |value: &Value| format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default());
     html! {
-        @match (definition.changed, &definition.first, &definition.now) {
-            (true, Some(first), Some(now)) => {
-                section aria-label="Change of the tool" {
-                    h2 { "What the server says of the tool: first, and now" }
-                    (change(&pretty(first), &pretty(now)))
+        @if let (true, Some(now)) = (definition.changed, &definition.now) {
+            section aria-label="Change of the tool" {
+                @match &definition.first {
+                    Some(first) => {
+                        h2 { "What the server says of the tool: first, and now" }
+                        (change(&pretty(first), &pretty(now)))
+                    }
+                    None => {
+                        h2 { "What the server says of the tool now " span.sign { "from the server: not vouched for" } }
+                        div.code { (block(&pretty(now))) }
+                    }
+                }
+                @if let Some(digest) = &definition.digest {
+                    @let body = json!({ "server": hold.row.server, "tool": hold.row.tool, "digest": digest });
+                    button data-act="post" data-post="/op/v1/tools/accept" data-body=(body) data-twice { "The new description is right" }
                 }
             }
-            (true, None, Some(now)) => {
-                section aria-label="Change of the tool" {
-                    h2 { "What the server says of the tool now " span.sign { "from the server: not vouched for" } }
-                    div.code { (block(&pretty(now))) }
-                }
-            }
-            _ => {}
         }
     }
 }
