@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use herma_scoring::crisis::{FOR_YOU, HelpLine};
 use serde_json::Value;
 
 use crate::control::client::Client;
@@ -168,6 +169,7 @@ pub fn show(row: &Value, out: &mut impl Write) -> anyhow::Result<()> {
     if row.get("crisis") == Some(&Value::Bool(true)) {
         writeln!(out, "  A PERSON MAY BE IN CRISIS. Read the message as the one who would receive it.")?;
     }
+    help(shown, out)?;
     writeln!(out, "  what       {} {} on {}", fact("kind"), fact("tool"), fact("server"))?;
     writeln!(out, "  who        {} ({}) in {}", fact("principal"), fact("client"), fact("session"))?;
     writeln!(out, "  class      {}, reversible: {}", of("class"), of("reversibility"))?;
@@ -210,6 +212,25 @@ pub fn show(row: &Value, out: &mut impl Write) -> anyhow::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// For the one at this terminal, who may be the one in danger.
+fn help(shown: &Value, out: &mut impl Write) -> anyhow::Result<()> {
+    let lines = shown.get("help_lines").filter(|lines| lines.is_array()).cloned();
+    let lines: Vec<HelpLine> = lines.map(serde_json::from_value).transpose()?.unwrap_or_default();
+    if !lines.is_empty() {
+        writeln!(out, "  {FOR_YOU}")?;
+    }
+    for line in &lines {
+        writeln!(out, "    {}", said(line))?;
+    }
+    Ok(())
+}
+
+/// A line of help, with the day it was last seen to be right.
+pub(super) fn said(line: &HelpLine) -> String {
+    let HelpLine { name, contact, checked, source, .. } = line;
+    visible(&format!("{name}: {contact}  (checked {checked}, {source})"))
 }
 
 /// What it takes to approve, where that is more than one person at this terminal.

@@ -43,6 +43,8 @@ enum Word {
 pub(super) struct Crisis {
     personal: bool,
     second_person: OneOrMany<String>,
+    /// The country whose lines are shown to the operator, by its ISO 3166 code.
+    region: Option<Spanned<String>>,
     /// What whoever would otherwise get no answer is sent.
     pub(super) fixed_text: Option<String>,
 }
@@ -77,8 +79,16 @@ impl Reader<'_> {
         Ok(Approval { matcher, crisis: *crisis, quorum, method, approvers: approvers.clone() })
     }
 
-    pub(super) fn crisis(&self, typed: &Crisis) -> CrisisRule {
-        CrisisRule { personal: typed.personal, second_person: typed.second_person.0.clone() }
+    pub(super) fn crisis(&self, typed: &Crisis) -> Result<CrisisRule, ConfigError> {
+        let Crisis { personal, second_person, region, .. } = typed;
+        if let Some(spanned) = region
+            && !(spanned.get_ref().len() == 2
+                && spanned.get_ref().bytes().all(|byte| byte.is_ascii_uppercase()))
+        {
+            return Err(self.at(spanned, "a region is the two capital letters of a country: \"US\", \"DE\""));
+        }
+        let region = region.as_ref().map(|spanned| spanned.get_ref().clone());
+        Ok(CrisisRule { personal: *personal, second_person: second_person.0.clone(), region })
     }
 
     pub(super) fn times(&self, typed: &Holds) -> Result<Times, ConfigError> {

@@ -287,7 +287,7 @@ impl Reader<'_> {
             in_band: policy.in_band,
             learn,
             approvals: self.approvals(approval)?,
-            crisis: self.crisis(crisis),
+            crisis: self.crisis(crisis)?,
         })
     }
 

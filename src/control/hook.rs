@@ -32,6 +32,8 @@ pub struct Asker {
     pub sender: Option<String>,
     /// The session that handed it its work.
     pub parent: Option<String>,
+    /// The tools of such a session, where the agent knows them.
+    pub tools: Option<Vec<String>>,
     /// A script of this session asks.
     pub nested: bool,
     /// How long it can wait for a person.
@@ -65,7 +67,13 @@ pub enum FromHook {
     /// A child has done its part of the work: its session, and what it was allowed, are over.
     Stop { session: String },
     /// The agent runs code under this digest, which may ask for tools itself.
-    Script { session: String, sha256: String },
+    Script {
+        session: String,
+        sha256: String,
+        /// The tools of the session, where the agent knows them: the code has no others.
+        #[serde(default)]
+        tools: Option<Vec<String>>,
+    },
     /// Nobody waits for this session any more.
     Finalize { session: String },
 }

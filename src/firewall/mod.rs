@@ -4,6 +4,7 @@
 //! the list in ARCHITECTURE.md: assess, check, route, gate, permit. A carrier has received the call before
 //! (step 1) and spends the permit afterwards (7 forward, 8 settle); every step records itself (9).
 
+mod children;
 pub mod crisis;
 pub mod definitions;
 mod forget;
@@ -41,6 +42,7 @@ use herma_scoring::{Assessment, Context, Rules, SideEffect, Undo};
 use herma_warrant::Grant;
 use herma_warrant::warrant::WarrantId;
 
+pub use children::NoChild;
 use definitions::Definitions;
 pub use permit::Permit;
 pub use refusal::Refusal;

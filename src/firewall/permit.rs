@@ -41,7 +41,7 @@ impl Permit {
             started: Instant::now(),
             told: None,
         };
-        Self { frame, settlement: Settlement { open: Some(open) } }
+        Self { frame, settlement: Settlement { open: Some(Box::new(open)) } }
     }
 
     /// What would leave, for the carrier to prepare the way.
@@ -96,7 +96,7 @@ impl Permit {
 /// A forwarded call whose end is not known yet. Dropped unsettled, the record says so.
 #[derive(Debug)]
 pub struct Settlement {
-    open: Option<Open>,
+    open: Option<Box<Open>>,
 }
 
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Settlement {
 
     /// The caller runs it itself and says later how it went: the same call is a new question already.
     pub fn release(&self) {
-        if let Some(Open { firewall, claim: Some(claim), .. }) = &self.open {
+        if let Some(Open { firewall, claim: Some(claim), .. }) = self.open.as_deref() {
             firewall.gate.release(claim);
         }
     }

@@ -105,6 +105,9 @@ pub(super) fn shown(
     rules: &Rules,
 ) -> Value {
     let client = session.client();
+    // Whoever holds the inbox may be the one in danger: they see whom to call, and nothing calls for them.
+    let personal = assessment.crisis_sensitive && policy.crisis.personal;
+    let help = personal.then(|| rules.help_lines(policy.crisis.region.as_deref()));
     json!({
         "call": call.id,
         "kind": call.kind,
@@ -123,6 +126,7 @@ pub(super) fn shown(
         "definition_changed": call.definition.as_ref().is_some_and(|listed| listed.is_changed()),
         "policy": policy.revision,
         "rules": rules.digest(),
+        "help_lines": help,
     })
 }
 

@@ -58,6 +58,8 @@ pub struct CrisisRule {
     /// Herma serves one person, who may be the one in crisis.
     pub personal: bool,
     pub second_person: Vec<String>,
+    /// The country whose lines that person is shown.
+    pub region: Option<String>,
 }
 
 /// One `[[approval]]` of the operator's file.

@@ -2,6 +2,7 @@
 //!
 //! What a warrant says of a call is for `herma_warrant` to say; here is everything around it that has state.
 
+mod child;
 mod party;
 mod run;
 #[cfg(test)]
@@ -33,6 +34,8 @@ use serde::{Deserialize, Serialize};
 use crate::call::{Call, Credential as Shows, Origin, Shown};
 use crate::store::{Assigned, RevokedRow, Store, StoreError, Unusable, UseUp, WarrantState};
 
+pub use child::Child;
+use child::Children;
 pub use party::{Party, PartyError};
 use run::Issuer;
 pub use run::{Run, SANDBOX_CALLS, SANDBOX_LIFE};
@@ -130,6 +133,7 @@ pub struct Warrants {
     /// The latest second that is on the disk.
     kept: AtomicU64,
     issuer: Issuer,
+    children: Children,
     store: Arc<dyn Store>,
 }
 
@@ -217,6 +221,7 @@ impl Warrants {
             clock: Mutex::new(ClockFloor::restore(latest)),
             kept: AtomicU64::new(latest),
             issuer: Issuer::new()?,
+            children: Children::default(),
             store,
         };
         warrants.replace(setup).await?;
@@ -379,21 +384,22 @@ impl Warrants {
     /// Every warrant that stands over the sender of the call.
     fn over(&self, origin: &Origin, setup: &Setup) -> Vec<Arc<[u8]>> {
         let assigned = self.assigned.read();
-        if assigned.is_empty() && setup.standing.is_empty() {
+        let (mut parties, of_children) = self.children.over(origin);
+        if assigned.is_empty() && setup.standing.is_empty() && of_children.is_empty() {
             return Vec::new();
         }
+        parties.extend(Party::of(origin));
         let over = |party: &Party| {
             let by_file = setup.standing.get(party).map(Arc::clone);
             let by_command = assigned.get(party).map(|row| Arc::clone(&row.stack));
             by_file.into_iter().chain(by_command).collect::<Vec<_>>()
         };
-        let parties = Party::of(origin);
         let stacks = parties.iter().map(|party| {
             let own = over(party);
             let anybody = party.anybody().filter(|_| own.is_empty());
             anybody.map_or(own, |anybody| over(&anybody))
         });
-        stacks.flatten().collect()
+        stacks.flatten().chain(of_children).collect()
     }
 
     fn verified(&self, stack: &[u8], ground: &Ground, now: u64) -> Result<Arc<Chain>, ChainError> {

@@ -10,7 +10,7 @@ use herma_warrant::capability::Capability;
 use herma_warrant::key::{PublicKey, SigningKey};
 use herma_warrant::limits::Limits;
 use herma_warrant::mint::{Draft, mint};
-use herma_warrant::warrant::{Payload, WarrantId};
+use herma_warrant::warrant::{Payload, Warrant, WarrantId};
 
 use super::{NoWarrant, Setup, WarrantError, Warrants, seconds};
 use crate::call::Origin;
@@ -46,6 +46,27 @@ impl Issuer {
             setup.trust.roots.push(own);
         }
         setup
+    }
+
+    /// A warrant for one session that nobody can prove elsewhere, nor hand on: its holder's key is thrown away.
+    pub(super) fn issue(
+        &self,
+        session: &str,
+        tools: BTreeMap<String, Capability>,
+        ttl: u64,
+        now: u64,
+    ) -> Result<Warrant, WarrantError> {
+        let mut random = [0u8; 10];
+        getrandom::fill(&mut random)?;
+        let holder = PublicKey::of(&random_key()?);
+        let draft = Draft {
+            ttl,
+            max_depth: 0,
+            session_id: Some(session.to_owned()),
+            tools,
+            ..Draft::new(WarrantId::new(now.saturating_mul(1000), random), holder, now)
+        };
+        Ok(mint(draft, &self.key)?)
     }
 }
 
@@ -91,24 +112,14 @@ impl Warrants {
             return Ok(None);
         }
         let life = [ground.setup.trust.max_ttl, ends(&parents).map(|end| end.saturating_sub(now))];
-        let mut random = [0u8; 10];
-        getrandom::fill(&mut random)?;
-        // The holder's key is thrown away: nobody can prove this warrant elsewhere, nor hand it on.
-        let holder = PublicKey::of(&random_key()?);
-        let draft = Draft {
-            ttl: life.into_iter().flatten().fold(SANDBOX_LIFE, u64::min),
-            max_depth: 0,
-            session_id: Some(origin.session.to_string()),
-            tools,
-            ..Draft::new(WarrantId::new(now.saturating_mul(1000), random), holder, now)
-        };
-        let warrant = mint(draft, &self.issuer.key)?;
+        let ttl = life.into_iter().flatten().fold(SANDBOX_LIFE, u64::min);
+        let warrant = self.issuer.issue(&origin.session, tools, ttl, now)?;
         let tools = warrant.payload.tools.keys().cloned().collect();
         Ok(Some(Run { warrant: warrant.payload.id, stack: warrant.encode().into(), tools }))
     }
 }
 
-fn ends(parents: &[Arc<herma_warrant::verify::Chain>]) -> Option<u64> {
+pub(super) fn ends(parents: &[Arc<herma_warrant::verify::Chain>]) -> Option<u64> {
     parents.iter().map(|chain| chain.expires_at()).min()
 }
 

@@ -196,3 +196,61 @@ async fn a_root_that_is_trusted_no_more_takes_its_warrants_with_it() {
     warrants.replace(Setup { trust: Trust::new(Vec::new()), ..setup() }).await.unwrap();
     assert!(refusal(&warrants.check(&call, &assessment, ms(NINE))).contains("root"));
 }
+
+#[tokio::test]
+async fn a_child_may_call_only_tools_of_its_own_and_only_until_it_has_reported_back() {
+    let dir = TempDir::new().unwrap();
+    let warrants = open(&dir, setup()).await;
+    let mut draft = Draft::new(WarrantId([8; 16]), PublicKey::of(&key(2)), NINE);
+    draft.ttl = 600;
+    let any = || Capability { allow_unknown: true, ..Capability::default() };
+    draft.tools = ["send", "read", "list"].map(|tool| (tool.to_owned(), any())).into();
+    let over_parent = mint(draft, &key(1)).unwrap().encode();
+    warrants.assign(Party::Session("parent".into()), over_parent, "ann", ms(NINE)).await.unwrap();
+    let of = |session: &str, tool: &str| {
+        let call = call(json!({}));
+        Call { origin: Origin { session: session.into(), ..call.origin.clone() }, tool: tool.into(), ..call }
+    };
+    let says = |session: &str, tool: &str, at: u64| {
+        let call = of(session, tool);
+        warrants.check(&call, &judge(&call), ms(at)).grant
+    };
+    let tools = |names: &[&str]| names.iter().map(|name| ("box".into(), (*name).into())).collect::<Vec<_>>();
+    let grant = |child: &str, names: &[&str]| {
+        let origin = of(child, "send").origin;
+        warrants.grant_child(&origin, &"parent".into(), Some(&tools(names)), ms(NINE)).unwrap()
+    };
+    // The second task begins first.
+    assert_eq!(grant("two", &["read", "other"]).unwrap().tools, ["read"]);
+    assert_eq!(grant("one", &["send", "list"]).unwrap().tools, ["list", "send"]);
+    assert!(grant("one", &["read"]).is_none(), "what it once was given is not widened by saying more");
+
+    for (session, tool, allowed) in [
+        ("one", "send", true),
+        ("one", "read", false),
+        ("two", "read", true),
+        ("two", "other", false),
+        ("two", "send", false),
+    ] {
+        let grant = says(session, tool, NINE);
+        assert_eq!(grant == Grant::Authorised, allowed, "{session} {tool}: {grant:?}");
+    }
+    let waiting = of("one", "send");
+    let checked = warrants.check(&waiting, &judge(&waiting), ms(NINE));
+    warrants.end_child(&waiting.origin.principal, &"one".into());
+    assert!(matches!(says("one", "send", NINE), Grant::Refused { .. }));
+    assert!(!warrants.still_stands(&checked, &waiting, &judge(&waiting), ms(NINE)), "nor what waited then");
+    assert_eq!(says("two", "read", NINE), Grant::Authorised);
+    assert!(matches!(says("two", "read", NINE + 700), Grant::Refused { .. }), "nor longer than its parent");
+}
+
+#[tokio::test]
+async fn a_session_of_another_agent_is_not_narrowed_by_a_child_of_the_same_name() {
+    let dir = TempDir::new().unwrap();
+    let warrants = open(&dir, setup()).await;
+    over_the_box(&warrants, Limits::default()).await;
+    let own = call(json!({}));
+    let liar = Origin { principal: "liar".into(), ..own.origin.clone() };
+    warrants.grant_child(&liar, &"parent".into(), Some(&[]), ms(NINE)).unwrap();
+    assert_eq!(warrants.check(&own, &judge(&own), ms(NINE)).grant, Grant::Authorised);
+}

@@ -17,6 +17,11 @@ use crate::{
     wire::soon,
 };
 
+#[path = "hermes/roads.rs"]
+mod roads;
+#[path = "hermes/whose.rs"]
+mod whose;
+
 /// A cold start of Hermes on a machine that builds something else.
 const PATIENCE: Duration = Duration::from_secs(150);
 
@@ -54,7 +59,9 @@ impl Scene {
         std::fs::write(dir.path().join("home/config.yaml"), config).unwrap();
         let scene = Self { house, dir, _model: model };
         let home = scene.home();
-        let installed = scene.house.cli(&["install", "hermes", "--home", home.to_str().unwrap()]).await;
+        let config = scene.house.path().join("herma.toml");
+        let places = ["--home", home.to_str().unwrap(), "--config", config.to_str().unwrap()];
+        let installed = scene.house.cli(&[&["install", "hermes"], &places[..]].concat()).await;
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
         scene
     }
@@ -68,7 +75,11 @@ impl Scene {
     }
 
     fn hermes(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(packages::python("agent", "hermes"));
+        self.program("hermes", arguments)
+    }
+
+    fn program(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(packages::python("agent", name));
         command.args(arguments).current_dir(self.dir.path().join("work"));
         command.env("HERMES_HOME", self.home()).env("HOME", self.dir.path().join("user"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -452,28 +463,4 @@ async fn whoever_is_in_crisis_hears_nothing_that_no_person_has_seen() {
     );
     scene.calls().await;
     gateway.process.kill().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_child_speaks_for_its_parent_and_in_its_own_session() {
-    let rules = "[[rule]]\nid = \"open\"\ntool = \"*\"\nroute = \"execute\"\n";
-    let task = |name: &str| json!({ "goal": format!("script:{name} do it") });
-    let scripts = json!({
-        "main": [
-            { "calls": [call("delegate_task", json!({ "tasks": [task("slow"), task("quick")] }))] },
-            { "text": "both are done" },
-        ],
-        // The first child starts last.
-        "slow": [{ "after": 3, "calls": [call("terminal", json!({ "command": "echo slow" }))] }, { "text": "slow done" }],
-        "quick": [{ "calls": [call("terminal", json!({ "command": "echo quick" }))] }, { "text": "quick done" }],
-    });
-    let scene = Scene::open(rules, scripts).await;
-    let said = scene.run("script:main delegate").await;
-    let seen = scene.calls().await;
-    let sessions: Vec<_> =
-        seen.iter().filter(|seen| seen.tool == "terminal").map(|seen| seen.session.clone()).collect();
-    assert_eq!(sessions.len(), 2, "{said}{seen:#?}");
-    assert_ne!(sessions[0], sessions[1]);
-    let parent = &seen.iter().find(|seen| seen.tool == "delegate_task").unwrap().session;
-    assert!(!sessions.contains(parent));
 }

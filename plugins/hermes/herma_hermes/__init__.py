@@ -33,6 +33,7 @@ _waited = {}
 _chats = collections.OrderedDict()
 _people = collections.OrderedDict()
 _parents = collections.OrderedDict()
+_tools = collections.OrderedDict()
 _grave = set()
 _inbox = queue.Queue(maxsize=1024)
 _script = contextvars.ContextVar("herma_script", default=None)
@@ -40,38 +41,19 @@ _settings = {}
 _key = None
 
 
-class Call:
-    """What was said of a call, kept until it has ended."""
-
-    def __init__(self, tool, args, line=None, message=None, edited=None, keep=False, told=None):
-        self.tool, self.args, self.line = tool, args, line
-        self.message, self.edited, self.keep, self.told = message, edited, keep, told
-        self.started = time.monotonic()
-
-    def close(self):
-        if self.line:
-            self.line.close()
-
-
-class Script:
-    """A run of `execute_code`, as its nested calls find it."""
-
-    def __init__(self, session, call):
-        self.session, self.call = session, call
-        self.end = time.monotonic() + SCRIPT_PATIENCE
+# What was said of a call, kept until it has ended; and a run of `execute_code`, as its nested calls find it.
+Call = collections.namedtuple("Call", "tool args line message edited keep told", defaults=[None] * 5)
+Script = collections.namedtuple("Script", "session call end")
 
 
 def _line():
     return Line(socket_path(_settings.get("data_dir")), _settings.get("token"))
 
 
-def _tell(header, payload=b"", wait=HEARING):
+def _tell(header, payload=b""):
     """One question that no person need decide."""
-    line = _line()
-    try:
-        return line.ask(header, payload, silence=wait)
-    finally:
-        line.close()
+    with _line() as line:
+        return line.ask(header, payload, silence=HEARING)
 
 
 def _refused(why):
@@ -85,11 +67,7 @@ def _id(tool_call_id):
 
 def _plain(tool, args):
     args = args if isinstance(args, dict) else {}
-    return {name: value for name, value in args.items() if name != ENVELOPE} if _is_mcp(tool) else args
-
-
-def _is_mcp(tool):
-    return tool.startswith("mcp__")
+    return {name: value for name, value in args.items() if name != ENVELOPE or not tool.startswith("mcp__")}
 
 
 def _same(asked, now):
@@ -107,8 +85,9 @@ def _same(asked, now):
 def _asker(session, call=""):
     """Who asks, and for whom: said every time, so that a restarted daemon knows."""
     platform, chat, sender = _people.get(session, ("", None, None))
+    parent = _parents.get(session)
     return {"session": session, "call": call, "platform": platform, "chat": chat, "sender": sender,
-            "parent": _parents.get(session)}
+            "parent": parent, "tools": _tools.get(session) if parent else None}
 
 
 def _put(where, key, value):
@@ -119,22 +98,20 @@ def _put(where, key, value):
 
 
 def _patience(session, script):
-    limits = [PATIENCE, TURN_PATIENCE - _waited.get(session, 0.0)]
-    if script:
-        limits.append(script.end - time.monotonic())
-    if _settings.get("hook_limit"):
-        limits.append(_settings["hook_limit"] - HOOK_MARGIN)
-    return max(0.0, min(limits))
+    own = script.end - time.monotonic() if script else PATIENCE
+    hook = (_settings.get("hook_limit") or PATIENCE + HOOK_MARGIN) - HOOK_MARGIN
+    return max(0.0, min(PATIENCE, own, hook, TURN_PATIENCE - _waited.get(session, 0.0)))
 
 
 def _remember(key, call):
     with _lock:
-        old = _calls.pop(key, None)
+        gone = [_calls.pop(key, None)]
         _calls[key] = call
-        lost = _calls.popitem(last=False)[1] if len(_calls) > REMEMBERED else None
-    for gone in (old, lost):
-        if gone:
-            gone.close()
+        if len(_calls) > REMEMBERED:
+            gone.append(_calls.popitem(last=False)[1])
+    for old in gone:
+        if old and old.line:
+            old.line.close()
     return call
 
 
@@ -150,21 +127,22 @@ def _decide(tool, args, session, task, call_id):
     call = call_id or f"{script.call if script else 'task'}/{uuid.uuid4().hex[:12]}"
     asker = _asker(session or (script.session if script else f"task {task}"), call)
     patience = _patience(asker["session"], script)
+    header = {"say": "ask", "tool": tool, "nested": bool(script), "patience_ms": int(patience * 1000), **asker}
     payload = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode()
-    line, begun, kept = _line(), time.monotonic(), False
+    line, begun, told = _line(), time.monotonic(), None
     try:
-        header = {"say": "ask", "tool": tool, "nested": bool(script), "patience_ms": int(patience * 1000), **asker}
         answer, body = line.ask(header, payload, patience)
         if answer.get("do") == "allow":
             edited = json.loads(body) if answer.get("edited") else None
-            kept = True
-            return _remember(key, Call(tool, plain, line, None, edited, bool(answer.get("keep")), answer.get("told")))
-        message = answer.get("message") if answer.get("do") == "block" else None
-        unreadable = _refused(answer.get("error") or "herma's answer cannot be read")
-        return _remember(key, Call(tool, plain, message=message or unreadable))
+            told = Call(tool, plain, line, None, edited, answer.get("keep"), answer.get("told"))
+        else:
+            unreadable = _refused(answer.get("error") or "herma's answer cannot be read")
+            message = answer.get("message") if answer.get("do") == "block" else None
+            return _remember(key, Call(tool, plain, message=message or unreadable))
+        return _remember(key, told)
     finally:
         _waited[asker["session"]] = _waited.get(asker["session"], 0.0) + time.monotonic() - begun
-        if not kept:
+        if not told:
             line.close()
 
 
@@ -179,7 +157,7 @@ def pre_tool_call(tool_name="", args=None, session_id="", task_id="", tool_call_
 def tool_request(tool_name="", args=None, session_id="", tool_call_id="", **_):
     """Marks calls to MCP servers, so that the proxy knows whose they are. The model cannot: it lacks the key."""
     try:
-        if not _is_mcp(tool_name) or not tool_call_id:
+        if not tool_name.startswith("mcp__") or not tool_call_id:
             return None
         key, agent = _secret()
         code = hmac.new(key, "\0".join([agent, session_id, tool_call_id]).encode(), hashlib.sha256)
@@ -197,37 +175,41 @@ def _secret():
     return _key
 
 
+def _allowed(tool, args, session, call_id):
+    """The call as it was allowed, and the arguments it runs with."""
+    with _lock:
+        call = _calls.get(_id(call_id))
+    if call is None or call.tool != tool:
+        raise ValueError(_refused("nobody asked about this call"))
+    if call.message:
+        raise ValueError(call.message)
+    plain = _plain(tool, args)
+    if not _same(call.args, plain) and plain != call.edited:
+        raise ValueError(_refused("its arguments were changed after they were judged"))
+    if call.edited is not None:
+        mark = {ENVELOPE: args[ENVELOPE]} if len(plain) < len(args) else {}
+        args = {**call.edited, **mark}
+    if tool == "execute_code":
+        digest = hashlib.sha256(str(args.get("code", "")).encode()).hexdigest()
+        _tell({"say": "script", "session": session, "sha256": digest, "tools": _tools.get(session)})
+    return call, args
+
+
 def tool_execution(tool_name="", args=None, next_call=None, session_id="", tool_call_id="", **_):
     """Nothing runs but what was allowed, whatever other plugins have said or changed since."""
-    token = None
     try:
-        with _lock:
-            call = _calls.get(_id(tool_call_id))
-        plain = _plain(tool_name, args)
-        if call is None or call.tool != tool_name:
-            return json.dumps({"error": _refused("nobody asked about this call")})
-        if call.message:
-            return json.dumps({"error": call.message})
-        if not _same(call.args, plain) and plain != call.edited:
-            return json.dumps({"error": _refused("its arguments were changed after they were judged")})
-        if call.edited is not None:
-            kept = {ENVELOPE: args[ENVELOPE]} if _is_mcp(tool_name) and ENVELOPE in args else {}
-            args = {**call.edited, **kept}
-        if tool_name == "execute_code":
-            token = _script.set(Script(session_id, tool_call_id))
-            digest = hashlib.sha256(str(args.get("code", "")).encode()).hexdigest()
-            _tell({"say": "script", "session": session_id, "sha256": digest})
+        call, args = _allowed(tool_name, args, session_id, tool_call_id)
     except Exception as error:
-        if token:
-            _script.reset(token)
-        return json.dumps({"error": _refused(str(error) or type(error).__name__)})
+        why = str(error) if isinstance(error, ValueError) else _refused(str(error) or type(error).__name__)
+        return json.dumps({"error": why})
+    script = Script(session_id, tool_call_id, time.monotonic() + SCRIPT_PATIENCE)
+    token = _script.set(script if tool_name == "execute_code" else _script.get())
     try:
         result = next_call(args)
         fresh = call.told and isinstance(result, str) and not result.startswith(call.told)
         return f"{call.told}\n{result}" if fresh else result
     finally:
-        if token:
-            _script.reset(token)
+        _script.reset(token)
 
 
 def post_tool_call(tool_call_id="", session_id="", status="", result=None, duration_ms=0, **_):
@@ -238,16 +220,14 @@ def post_tool_call(tool_call_id="", session_id="", status="", result=None, durat
     if not call or not call.line:
         return
     try:
-        body = result if isinstance(result, str) else json.dumps(result, default=str)
-        body = body.encode(errors="replace")
-        ended = {"say": "settle", "ok": status == "ok", "bytes": len(body),
-                 "took_us": int(float(duration_ms or 0) * 1000)}
+        body = (result if isinstance(result, str) else json.dumps(result, default=str)).encode(errors="replace")
+        ended = {"say": "settle", "ok": status == "ok", "bytes": len(body), "took_us": int(1000 * (duration_ms or 0))}
         if status != "blocked":  # Another plugin's refusal: it did not run, and nobody saw it end.
             call.line.say(ended, body if call.keep else b"")
     except Exception:
         pass  # The record says that the end is not known.
     finally:
-        call.close()
+        call.line.close()
 
 
 def _hear(session, text):
@@ -260,18 +240,17 @@ def pre_llm_call(session_id="", platform="", sender_id="", user_message="", conv
     try:
         if platform == "subagent":
             return  # Its parent's words, not a person's.
-        sender, texts = str(sender_id or "") or None, [str(user_message or "")]
         if platform == "cron":
-            sender, chat = _job(session_id)
-            texts = []  # The scheduler's words.
+            (sender, chat), texts = _job(session_id), []  # The scheduler's words.
         else:
+            sender = str(sender_id or "") or None
             chat = _chats.get((platform, sender))
-            earlier = [] if known else [turn.get("content") for turn in conversation_history or []
-                                        if turn.get("role") == "user"]
-            texts = [text for text in earlier[-8:] if isinstance(text, str)] + texts
+            earlier = [turn.get("content") for turn in conversation_history or [] if turn.get("role") == "user"]
+            texts = [*([] if known else earlier[-8:]), str(user_message or "")]
         _put(_people, session_id, (platform or "cli", chat, sender))
         for text in texts:
-            _hear(session_id, text)
+            if isinstance(text, str):
+                _hear(session_id, text)
     except Exception:
         if not known:
             _people.pop(session_id, None)  # Heard again with the next turn; the answer of this one is asked about.
@@ -318,12 +297,9 @@ def transform_llm_output(response_text="", session_id="", platform="", **_):
         if platform == "subagent":
             return None
         patience = _patience(session_id, None)
-        line = _line()
-        try:
+        with _line() as line:
             header = {"say": "reply", **_asker(session_id), "patience_ms": int(patience * 1000)}
             answer, body = line.ask(header, response_text.encode(errors="replace"), patience)
-        finally:
-            line.close()
         if answer.get("do") == "allow":
             return body.decode() if answer.get("edited") else None
         return body.decode() or SILENT
@@ -333,24 +309,34 @@ def transform_llm_output(response_text="", session_id="", platform="", **_):
         return f"This answer could not be checked, so it was not sent: {error}"
 
 
+def pre_api_request(session_id="", request=None, **_):
+    """Which tools a session has: its children and its scripts get no others."""
+    tools = ((request or {}).get("body") or {}).get("tools") or []
+    names = [(tool.get("function") or tool).get("name") for tool in tools]
+    # Behind `tool_call` stand tools that are not listed.
+    _put(_tools, session_id, names if names and all(names) and "tool_call" not in names else None)
+
+
 def subagent_start(parent_session_id="", child_session_id="", **_):
     _put(_parents, child_session_id, parent_session_id)
 
 
 def subagent_stop(child_session_id="", **_):
-    if child_session_id:
-        _tell({"say": "stop", "session": child_session_id})
+    _end("stop", child_session_id)
 
 
 def on_session_finalize(session_id="", **_):
-    with _lock:
-        _waited.pop(session_id, None)
-    if session_id:
-        _tell({"say": "finalize", "session": session_id})
+    _end("finalize", session_id)
 
 
-HOOKS = (pre_tool_call, post_tool_call, pre_llm_call, pre_gateway_dispatch, transform_llm_output, subagent_start,
-         subagent_stop, on_session_finalize)
+def _end(how, session):
+    _waited.pop(session, None)
+    if session:
+        _tell({"say": how, "session": session})
+
+
+HOOKS = (pre_tool_call, post_tool_call, pre_llm_call, pre_gateway_dispatch, transform_llm_output, pre_api_request,
+         subagent_start, subagent_stop, on_session_finalize)
 
 
 def register(ctx):

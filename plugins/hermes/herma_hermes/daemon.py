@@ -36,12 +36,17 @@ class Line:
         try:
             self.socket.connect(path)
             self.say({"version": VERSION, "role": {"hook": hooking}})
-        except OSError as error:
+        except BaseException as error:
             self.close()
+            if not isinstance(error, OSError):
+                raise
             raise Unreachable(f"no herma answers at {path} ({error}); start it with `herma serve`") from None
-        except BaseException:
-            self.close()
-            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def say(self, header, payload=b""):
         head = json.dumps(header, ensure_ascii=False, allow_nan=False).encode()
@@ -53,15 +58,12 @@ class Line:
     def hear(self, until):
         """The next message, whole before `until`."""
         head, payload = struct.unpack("<II", self._read(8, until))
-        if head > HEADER_LIMIT or payload > PAYLOAD_LIMIT:
-            raise Unreachable("herma's answer cannot be read")
-        header, body = self._read(head, until), self._read(payload, until)
         try:
-            message = json.loads(header)
-        except ValueError:
+            if head > HEADER_LIMIT or payload > PAYLOAD_LIMIT:
+                raise ValueError
+            message, body = dict(json.loads(self._read(head, until))), self._read(payload, until)
+        except (TypeError, ValueError):
             raise Unreachable("herma's answer cannot be read") from None
-        if not isinstance(message, dict):
-            raise Unreachable("herma's answer cannot be read")
         return message, body
 
     def ask(self, header, payload=b"", patience=0.0, silence=SILENCE):
@@ -78,12 +80,12 @@ class Line:
     def _read(self, length, until):
         parts = []
         while length:
-            left = until - time.monotonic()
-            if left <= 0:
-                raise Unreachable("herma did not answer in time")
-            self.socket.settimeout(left)
             try:
+                # Never none at all: that would be not to wait.
+                self.socket.settimeout(max(0.001, until - time.monotonic()))
                 part = self.socket.recv(min(length, 1 << 16))
+                if time.monotonic() > until:
+                    raise TimeoutError("timed out")
             except OSError as error:
                 raise Unreachable(f"herma did not answer ({error})") from None
             if not part:
@@ -93,7 +95,4 @@ class Line:
         return b"".join(parts)
 
     def close(self):
-        try:
-            self.socket.close()
-        except OSError:
-            pass
+        self.socket.close()

@@ -1,6 +1,7 @@
 //! Signs of a crisis in text, and the latch they set.
 
 mod latch;
+mod line;
 mod model;
 mod watch;
 
@@ -10,6 +11,7 @@ use crate::text;
 
 pub use crate::text::fold;
 pub use latch::{Cause, Clearance, Latch, LatchError};
+pub use line::{FOR_YOU, HelpLine};
 pub use model::{grams, pieces};
 pub use watch::{Heard, Moment, Watch, handle};
 

@@ -64,6 +64,7 @@ packs![
     "crisis/en_veiled.toml",
     "crisis/en_around.toml",
     "crisis/en_told.toml",
+    "crisis/lines.toml",
     "crisis/ar.toml",
     "crisis/de.toml",
     "crisis/es.toml",

@@ -47,6 +47,7 @@ pub struct Rules {
     pub(crate) hosts: Vec<(Vec<String>, Rule)>,
     pub(crate) patterns: HashMap<pack::Scope, Patterns>,
     pub(crate) crisis: CrisisRules,
+    pub(crate) lines: Vec<crate::crisis::HelpLine>,
     signals: BTreeMap<Signal, Rule>,
     /// Of the operator's packs; those of the shipped ones stay in the binary until they are asked for.
     examples: Vec<examples::Example>,
@@ -390,6 +391,7 @@ impl Draft {
             hosts: Vec::new(),
             patterns: patterns::compile(&self.packs, &effects)?,
             crisis: CrisisRules::compile(&self.packs, &effects)?,
+            lines: Vec::new(),
             signals: BTreeMap::new(),
             examples: examples::collect(self.packs.iter().filter(|(_, _, operator)| *operator)),
             model,
@@ -414,6 +416,12 @@ impl Rules {
         trusted: bool,
         effects: &Effects<'_>,
     ) -> Result<(), RuleError> {
+        if operator && !trusted && !pack.line.is_empty() {
+            let message =
+                "who names a line for people in danger must be known: the pack must be signed".to_owned();
+            return Err(RuleError { pack: name.to_owned(), message });
+        }
+        self.lines.extend(pack.line.iter().cloned());
         let certainty =
             if operator { self.model.confidence.operator_pack } else { self.model.confidence.shipped_pack };
         for tool in &pack.tool {

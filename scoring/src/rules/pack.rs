@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::crisis::HelpLine;
 use crate::{Reversibility, SideEffect, Undo};
 
 mod heard;
@@ -33,6 +34,7 @@ pub(crate) struct Pack {
     pub(crate) crisis: Vec<Crisis>,
     pub(crate) calm: Vec<Calm>,
     pub(crate) fold: Option<Fold>,
+    pub(crate) line: Vec<HelpLine>,
 }
 
 impl Pack {

@@ -62,6 +62,12 @@ pub(super) async fn serve(stream: UnixStream, desk: Arc<Desk>, hooking: Hooking)
             }
             FromHook::Ask { tool, asker } => {
                 let session = speaker(&asker);
+                if let Some(parent) = &asker.parent
+                    && let Err(why) = line.desk.adopt(&session, parent, &asker, &line.hooking)
+                {
+                    line.refuse(&format!("REFUSED: {why}")).await?;
+                    continue;
+                }
                 line.ask(&mut from, &session, &tool, &asker, payload).await?;
             }
             FromHook::Reply { asker } => {
@@ -74,11 +80,11 @@ pub(super) async fn serve(stream: UnixStream, desk: Arc<Desk>, hooking: Hooking)
                 line.say(&ToHook::Noted { crisis }, b"").await?;
             }
             FromHook::Stop { session: id } => {
-                session(&id).end();
+                line.desk.firewall.end_child(&session(&id));
                 line.say(&ToHook::Noted { crisis: false }, b"").await?;
             }
-            FromHook::Script { session: id, sha256 } => {
-                let parent = Parent { session: session(&id), tools: None };
+            FromHook::Script { session: id, sha256, tools } => {
+                let parent = Parent { session: session(&id), tools };
                 if let Some(script) = Digest::from_hex(&sha256) {
                     line.desk.firewall.runs.announce(script, parent, now());
                 }
@@ -108,8 +114,11 @@ impl Line {
     }
 
     async fn turn_away(&mut self, stranger: &NotTheAgent) -> Result<(), WireError> {
-        let message = format!("REFUSED: {stranger}");
-        self.say(&ToHook::Block { message, code: "fault".into() }, b"").await
+        self.refuse(&format!("REFUSED: {stranger}")).await
+    }
+
+    async fn refuse(&mut self, message: &str) -> Result<(), WireError> {
+        self.say(&ToHook::Block { message: message.to_owned(), code: "fault".into() }, b"").await
     }
 
     async fn ask(
@@ -144,8 +153,7 @@ impl Line {
                 None => Some(*call),
             };
             let Some(call) = call else {
-                let message = "REFUSED: the changed arguments cannot be read".to_owned();
-                return self.say(&ToHook::Block { message, code: "fault".into() }, b"").await;
+                return self.refuse("REFUSED: the changed arguments cannot be read").await;
             };
             desk.parked.park(call, &asker.call, permit);
             self.say(&allow, &edited.unwrap_or_default()).await?;

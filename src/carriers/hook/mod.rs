@@ -17,9 +17,9 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::call::Digest;
 use crate::config::{Agent, Crisis};
-use crate::control::hook::Hooking;
+use crate::control::hook::{Asker, Hooking};
 use crate::firewall::session::Session;
-use crate::firewall::{Firewall, now};
+use crate::firewall::{Firewall, NoChild, now};
 
 pub use ask::{Asked, NATIVE};
 pub use mark::{Forged, Marked};
@@ -80,6 +80,12 @@ impl Desk {
             Session::hooked(id, Arc::clone(principal), NATIVE.into())
                 .at(hooking.cwd.clone(), hooking.home.clone())
         })
+    }
+
+    /// The session works for another of the same agent.
+    fn adopt(&self, child: &Session, parent: &str, asker: &Asker, hooking: &Hooking) -> Result<(), NoChild> {
+        let parent = self.session(&child.principal, parent, hooking);
+        self.firewall.adopt_child(child, &parent, asker.tools.as_deref())
     }
 
     /// The session that a marked call is of, on the connection it came by.

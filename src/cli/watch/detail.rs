@@ -1,9 +1,10 @@
 //! Everything a person must know of one hold, as lines of a given width. Nothing is left out.
 
+use herma_scoring::crisis::FOR_YOU;
 use serde_json::Value;
 
 use super::held::{Group, Held};
-use crate::cli::holds::{time, visible};
+use crate::cli::holds::{said, time, visible};
 use crate::cli::lines::wrapped;
 
 /// How a line is meant; colour is added where there is any.
@@ -44,6 +45,14 @@ pub(super) fn rows(held: &Held, width: usize) -> Vec<Row> {
             for line in message.lines() {
                 page.quote(&visible(line));
             }
+        }
+    }
+    if let Some(lines) = shown.help_lines.as_ref().filter(|lines| !lines.is_empty()) {
+        page.gap();
+        page.add(Tone::Head, 0, "if this is about you");
+        page.add(Tone::Plain, 2, FOR_YOU);
+        for line in lines {
+            page.add(Tone::Plain, 2, &said(line));
         }
     }
     if shown.definition_changed {

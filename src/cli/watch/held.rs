@@ -1,5 +1,6 @@
 //! A hold as the inbox knows it, and what it is called in one line.
 
+use herma_scoring::crisis::HelpLine;
 use herma_scoring::{Assessment, SideEffect};
 use serde::Deserialize;
 use serde_json::Value;
@@ -47,6 +48,8 @@ pub(super) struct Shown {
     pub(super) rule: String,
     pub(super) why: String,
     pub(super) definition_changed: bool,
+    #[serde(default)]
+    pub(super) help_lines: Option<Vec<HelpLine>>,
 }
 
 /// In the order in which a person should look.

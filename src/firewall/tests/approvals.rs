@@ -95,15 +95,25 @@ async fn where_the_operator_may_be_in_crisis_somebody_else_decides() {
         crisis: CrisisRule {
             personal: true,
             second_person: names.iter().map(|name| (*name).to_owned()).collect(),
+            region: Some("NL".into()),
         },
         ..Policy::default()
     };
     house.replace(personal(&[]));
+    let calm = house.asked(house.dangerous()).await;
+    assert!(calm.shown.contains(r#""help_lines":null"#), "lines are shown in a crisis only: {}", calm.shown);
     let nobody = house.asked(a_message_in_a_crisis(&house)).await;
     let refused = house.say(&nobody.id, Decision::Approve, "me", Method::Passkey).await.unwrap_err();
     assert!(refused.to_string().contains("second_person = ["), "{refused}");
     house.say(&nobody.id, Decision::deny("not so"), "me", Method::Terminal).await.unwrap();
 
+    let shown: serde_json::Value = serde_json::from_str(&nobody.shown).unwrap();
+    let contacts: Vec<_> =
+        shown["help_lines"].as_array().unwrap().iter().map(|line| &line["contact"]).collect();
+    assert!(
+        contacts.contains(&&"113 or 0800-0113".into()),
+        "the lines of the country are there: {contacts:?}"
+    );
     house.replace(personal(&["ada"]));
     let hold = house.asked(a_message_in_a_crisis(&house)).await;
     for (by, method) in [("me", Method::Passkey), ("ada", Method::Terminal)] {

@@ -1,5 +1,6 @@
 //! Holds as people see them.
 
+use herma_scoring::crisis::HelpLine;
 use herma_scoring::{Assessment, Reversibility, SideEffect};
 use serde::Deserialize;
 use serde_json::Value;
@@ -46,6 +47,7 @@ struct Shown {
     #[serde(default)]
     edited: bool,
     grant: Option<String>,
+    help_lines: Option<Vec<HelpLine>>,
 }
 
 /// How often the session asked for this tool, and how often people said no.
@@ -231,6 +233,7 @@ impl Desk {
             receipt: row.decision.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             policy: shown.policy,
             rules: shown.rules,
+            help_lines: shown.help_lines.unwrap_or_default(),
             input_schema: listed.map(|listed| listed.definition.input_schema.clone()),
         })
     }

@@ -12,6 +12,7 @@ mod warrants;
 
 use std::collections::BTreeMap;
 
+use herma_scoring::crisis::HelpLine;
 use herma_scoring::{Reason, Reversibility, SideEffect, Undo};
 use serde::Serialize;
 use serde_json::Value;
@@ -203,6 +204,8 @@ pub struct HoldView {
     pub rules: String,
     /// Whether "approve similar" may be offered.
     pub may_generalise: bool,
+    /// Whom to call, where whoever reads this may be the one in danger.
+    pub help_lines: Vec<HelpLine>,
     /// The tool's input schema, for the editor.
     pub input_schema: Option<Value>,
 }

@@ -1,5 +1,6 @@
 //! Everything about one hold: what would run, why it waits, what it would reach, and the ways to decide.
 
+use herma_scoring::crisis::{FOR_YOU, HelpLine};
 use herma_scoring::{Reason, Reversibility};
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -39,6 +40,7 @@ fn card(frame: &Frame, hold: &HoldView) -> Markup {
             }
             @if row.state != HoldState::Pending { (settled(hold)) }
             (cautions(hold))
+            (help(&hold.help_lines))
             @if row.group == Group::Crisis { (message(hold)) }
             section aria-label="What would run" {
                 h2 { "Exactly this would run" }
@@ -111,6 +113,26 @@ fn cautions(hold: &HoldView) -> Markup {
             }
         } }
         @if hold.row.escalated > 0 { p.caution { b { "Escalated." } " Somebody looked at it and did not want to decide alone." } }
+    }
+}
+
+/// For the one who reads this, who may be the one in danger.
+fn help(lines: &[HelpLine]) -> Markup {
+    html! {
+        @if !lines.is_empty() {
+            section.help-lines aria-label="Help for you" {
+                h2 { "If this is about you" }
+                p { (FOR_YOU) }
+                dl {
+                    @for help in lines {
+                        div {
+                            dt { (line(&help.name)) }
+                            dd { b { (line(&help.contact)) } " " span.dim { "checked " (line(&help.checked)) ", " (line(&help.source)) } }
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 

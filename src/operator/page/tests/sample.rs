@@ -1,5 +1,6 @@
 //! Views as a busy afternoon would make them. Every text that comes from elsewhere goes through `text`.
 
+use herma_scoring::crisis::HelpLine;
 use herma_scoring::undo::{Preimage, Undo};
 use herma_scoring::{Reason, Reversibility, SideEffect};
 use serde_json::{Value, json};
@@ -211,6 +212,7 @@ impl<F: Fn(&str) -> String> Sample<F> {
             receipt: None,
             policy: "3b1f0c77".into(),
             rules: "c0ffee12".into(),
+            help_lines: Vec::new(),
             input_schema: None,
         }
     }
@@ -286,12 +288,20 @@ impl<F: Fn(&str) -> String> Sample<F> {
             message: Some(Pointed { pointer: "/message".into(), text: self.t(message) }),
             ..Scope::default()
         };
-        self.hold(
+        let hold = self.hold(
             self.row("h-k3xw9pa", Group::Crisis, "Send a message to", "robin@example.org", "send_message"),
             json!({ "to": "robin@example.org", "message": message }),
             scope,
             reasons,
-        )
+        );
+        let help = HelpLine {
+            name: self.t("Harbour Listeners"),
+            contact: self.t("0800 555 0100"),
+            regions: Vec::new(),
+            checked: self.t("2026-11-20"),
+            source: self.t("https://listeners.example"),
+        };
+        HoldView { help_lines: vec![help], ..hold }
     }
 
     pub(super) fn high(&self) -> HoldView {
