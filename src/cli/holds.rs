@@ -229,8 +229,8 @@ fn help(shown: &Value, out: &mut impl Write) -> anyhow::Result<()> {
 
 /// A line of help, with the day it was last seen to be right.
 pub(super) fn said(line: &HelpLine) -> String {
-    let HelpLine { name, contact, checked, source, .. } = line;
-    visible(&format!("{name}: {contact}  (checked {checked}, {source})"))
+    let HelpLine { name, contact, entered, source, .. } = line;
+    visible(&format!("{name}: {contact}  (as of {entered}, {source})"))
 }
 
 /// What it takes to approve, where that is more than one person at this terminal.

@@ -36,7 +36,7 @@ impl Permit {
             call: call.id,
             routed,
             claim,
-            review: review.map(Box::new),
+            review,
             span,
             started: Instant::now(),
             told: None,
@@ -106,7 +106,7 @@ struct Open {
     /// The line that says how it was routed.
     routed: Waiting,
     claim: Option<Claim>,
-    review: Option<Box<Reviewing>>,
+    review: Option<Reviewing>,
     span: Span,
     started: Instant,
     told: Option<String>,
@@ -138,9 +138,7 @@ impl Settlement {
     /// Whether others wait for the answer, or an undo takes something out of it.
     pub fn keeps_answer(&self) -> bool {
         let needs = |review: &Reviewing| review.needs_answer();
-        self.open
-            .as_ref()
-            .is_some_and(|open| open.claim.is_some() || open.review.as_deref().is_some_and(needs))
+        self.open.as_ref().is_some_and(|open| open.claim.is_some() || open.review.as_ref().is_some_and(needs))
     }
 
     /// What the agent must hear before the answer: that a person changed its call.

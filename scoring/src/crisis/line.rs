@@ -18,8 +18,8 @@ pub struct HelpLine {
     /// Countries where it answers (ISO 3166); none: wherever one is.
     #[serde(default, skip_serializing)]
     pub regions: Vec<String>,
-    /// The day on which somebody last saw that this is so.
-    pub checked: String,
+    /// The day on which it was written down. Nobody has called it.
+    pub entered: String,
     /// Where that can be seen.
     pub source: String,
 }
@@ -52,11 +52,11 @@ mod tests {
     }
 
     #[test]
-    fn every_line_says_where_it_answers_when_it_was_checked_and_by_what() {
+    fn every_line_says_where_it_answers_when_it_was_entered_and_where_to_look() {
         let rules = Rules::shipped().unwrap();
         assert!(rules.lines.len() > 10);
         for line in &rules.lines {
-            let day: Vec<_> = line.checked.split('-').map(str::len).collect();
+            let day: Vec<_> = line.entered.split('-').map(str::len).collect();
             assert!(day == [4, 2, 2] && line.source.starts_with("https://"), "{line:?}");
             let country = |code: &String| code.len() == 2 && code.chars().all(|c| c.is_ascii_uppercase());
             assert!(line.regions.iter().all(country), "{line:?}");
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn only_a_pack_that_somebody_trusted_signed_may_name_a_line() {
         let text =
-            "[[line]]\nname = \"n\"\ncontact = \"1\"\nchecked = \"2026-01-01\"\nsource = \"https://x\"\n";
+            "[[line]]\nname = \"n\"\ncontact = \"1\"\nentered = \"2026-01-01\"\nsource = \"https://x\"\n";
         let refused = Rules::with_packs([("mine.toml", text)]).unwrap_err();
         assert!(refused.to_string().contains("signed"), "{refused}");
         let trusted = crate::Source { name: "mine.toml", text, trusted: true };

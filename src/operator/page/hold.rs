@@ -127,7 +127,7 @@ fn help(lines: &[HelpLine]) -> Markup {
                     @for help in lines {
                         div {
                             dt { (line(&help.name)) }
-                            dd { b { (line(&help.contact)) } " " span.dim { "checked " (line(&help.checked)) ", " (line(&help.source)) } }
+                            dd { b { (line(&help.contact)) } " " span.dim { "as of " (line(&help.entered)) ", " (line(&help.source)) } }
                         }
                     }
                 }

@@ -298,7 +298,7 @@ impl<F: Fn(&str) -> String> Sample<F> {
             name: self.t("Harbour Listeners"),
             contact: self.t("0800 555 0100"),
             regions: Vec::new(),
-            checked: self.t("2026-11-20"),
+            entered: self.t("2026-11-20"),
             source: self.t("https://listeners.example"),
         };
         HoldView { help_lines: vec![help], ..hold }
