@@ -184,7 +184,8 @@ impl Firewall {
         let mut judged = Judged { assessment, checked, ruling, standing: None };
         let denied = self.heed_people(&call, &mut judged);
         let prepared = match judged.ruling.route {
-            Route::Review => self.prepare(&call, session, &mut judged, &policy).await,
+            // What is rare is boxed: a call that runs at once should not carry the memory of one that waits.
+            Route::Review => Box::pin(self.prepare(&call, session, &mut judged, &policy)).await,
             Route::Execute | Route::Gate | Route::Block => None,
         };
         let routed = self.record_routed(&call, &judged, &policy)?;
@@ -196,7 +197,7 @@ impl Firewall {
             Route::Execute => None,
             Route::Review => {
                 if let Some(Undo::Delay(delay)) = &judged.assessment.undo {
-                    self.delay(&call, &judged, &policy, delay, client).await?;
+                    Box::pin(self.delay(&call, &judged, &policy, delay, client)).await?;
                 }
                 None
             }
@@ -205,7 +206,8 @@ impl Firewall {
                 return Err(Refusal::Blocked { rule: rule.into_owned(), why: why.into_owned() });
             }
             Route::Gate => {
-                Some(self.gate(&call, session, &judged, &policy, &mut Watched { client, span }).await?)
+                let mut client = Watched { client, span };
+                Some(Box::pin(self.gate(&call, session, &judged, &policy, &mut client)).await?)
             }
         };
         let permit = match passage {
@@ -277,7 +279,10 @@ impl Firewall {
             return Err(Refusal::Blocked { rule: "warrant".into(), why });
         }
         let review = match prepared {
-            Some(prepared) => Some(self.reviews.open(&call, prepared, &self.rules.load(), now()).await?),
+            Some(prepared) => {
+                let rules = self.rules.load();
+                Some(Box::pin(self.reviews.open(&call, prepared, &rules, now())).await?)
+            }
             None => None,
         };
         if assessment.class > SideEffect::ReadOnly || claim.is_some() || standing.is_some() {

@@ -4,10 +4,7 @@
 #[derive(Debug)]
 pub(super) struct Embedded {
     pub(super) name: &'static str,
-    /// As JSON, without examples.
-    pub(super) compact: &'static str,
-    /// As TOML.
-    pub(super) source: &'static str,
+    pub(super) text: &'static str,
 }
 
 /// What the crisis packs among them look for.
@@ -21,12 +18,14 @@ pub(super) const DIGEST: &str = include_str!(concat!(env!("OUT_DIR"), "/shipped.
 
 macro_rules! packs {
     ($($name:literal),* $(,)?) => {
-        /// Name, what is read at the start, and what people read: the same with its examples.
-        pub(super) const PACKS: &[Embedded] = &[$(Embedded {
-            name: $name,
-            compact: include_str!(concat!(env!("OUT_DIR"), "/", $name)),
-            source: include_str!(concat!("../../rules/", $name)),
-        }),*];
+        /// What is read at the start: JSON without examples.
+        pub(super) static PACKS: &[Embedded] =
+            &[$(Embedded { name: $name, text: include_str!(concat!(env!("OUT_DIR"), "/", $name)) }),*];
+
+        /// The same as people read it: TOML with its examples. Apart from the others, because what lies between
+        /// pages that are read is in memory too.
+        pub(super) static SOURCES: &[Embedded] =
+            &[$(Embedded { name: $name, text: include_str!(concat!("../../rules/", $name)) }),*];
     };
 }
 

@@ -68,8 +68,8 @@ pub(super) fn check_examples(
     trusted: bool,
 ) -> Result<(), RuleError> {
     let mut shipped = Draft::default();
-    for pack in embedded::PACKS {
-        shipped.read(pack.name, pack.source, false)?;
+    for pack in embedded::SOURCES {
+        shipped.read(pack.name, pack.text, false)?;
     }
     for example in examples::collect(&shipped.packs) {
         let Some((call, rule, crisis)) = lowered(&example, before, after) else { continue };

@@ -228,8 +228,8 @@ impl Rules {
     /// when the packs are sound; a rule without an example is named too.
     pub fn disagreements(&self) -> Vec<String> {
         let mut shipped = Draft::default();
-        for pack in embedded::PACKS {
-            if let Err(error) = shipped.read(pack.name, pack.source, false) {
+        for pack in embedded::SOURCES {
+            if let Err(error) = shipped.read(pack.name, pack.text, false) {
                 return vec![error.to_string()];
             }
         }
@@ -363,7 +363,7 @@ impl Draft {
     }
 
     fn embedded(&mut self, pack: &embedded::Embedded) -> Result<(), RuleError> {
-        let read: Pack = serde_json::from_str(pack.compact)
+        let read: Pack = serde_json::from_str(pack.text)
             .map_err(|error| RuleError { pack: pack.name.to_owned(), message: error.to_string() })?;
         self.packs.push((pack.name.to_owned(), read, false));
         Ok(())

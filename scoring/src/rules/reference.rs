@@ -10,8 +10,8 @@ use super::{Effect, RuleError, embedded};
 /// # Errors
 /// When a shipped pack does not parse, which the tests rule out.
 pub fn reference() -> Result<String, RuleError> {
-    let packs = embedded::PACKS.iter().map(|pack| {
-        let read: Pack = toml::from_str(pack.source)
+    let packs = embedded::SOURCES.iter().map(|pack| {
+        let read: Pack = toml::from_str(pack.text)
             .map_err(|error| RuleError { pack: pack.name.to_owned(), message: error.to_string() })?;
         Ok((pack, read))
     });
@@ -30,7 +30,7 @@ pub fn reference() -> Result<String, RuleError> {
             continue;
         }
         let title = embedded.name.trim_end_matches(".toml");
-        let remark = embedded.source.lines().take_while(|line| line.starts_with('#'));
+        let remark = embedded.text.lines().take_while(|line| line.starts_with('#'));
         let remark: Vec<&str> = remark.map(|line| line.trim_start_matches('#').trim()).collect();
         let _ = write!(
             page,

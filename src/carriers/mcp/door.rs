@@ -126,7 +126,8 @@ impl Door {
         if let Some(Resumed { leg, action: Some(action) }) = &leg
             && let Some(decision) = in_band(action)
         {
-            let by = decide_in_band(self, session, &leg.hold, &leg.digest, decision.clone()).await;
+            let decided = decide_in_band(self, session, &leg.hold, &leg.digest, decision.clone());
+            let by = Box::pin(decided).await;
             if let (Decision::Deny { reason, .. }, Some(by)) = (decision, by) {
                 let denied = Refusal::Denied { hold: leg.hold.clone(), by, reason };
                 return End::Reply(answer::refusal(&id, &denied, shape));

@@ -73,14 +73,15 @@ impl Agents {
         let end = self.door.take(&session, call, &mut under_way, route.manners, &mut line).await;
         match end {
             End::Forward(permit) if permit.told().is_some() => {
-                self.retell(route, *permit, asked.head, session, id, under_way, line).await
+                Box::pin(self.retell(route, *permit, asked.head, session, id, under_way, line)).await
             }
             End::Forward(permit) => {
                 self.forward(route, *permit, asked.head, session, id, under_way, line).await
             }
             End::ForTask(permit, task) => {
                 let told = permit.told().map(str::to_owned);
-                let response = self.fetch(route, *permit, asked.head, session, &id, under_way).await;
+                let fetched = self.fetch(route, *permit, asked.head, session, &id, under_way);
+                let response = Box::pin(fetched).await;
                 let response = match told {
                     Some(told) => answer::telling(&response, &told),
                     None => response,
@@ -113,7 +114,7 @@ impl Agents {
         let upstream = match &route.upstream {
             Back::Http(upstream) => upstream,
             Back::Process(bridge) => {
-                let answer = bridge.forward(permit, &session, under_way, line.accepts_events).await;
+                let answer = Box::pin(bridge.forward(permit, &session, under_way, line.accepts_events)).await;
                 return match (answer, line.events) {
                     (Ok(stream), None) => stream.into_response(line.accepts_events, false).await,
                     (Err(error), None) => error.response(&id),

@@ -157,7 +157,8 @@ impl Agents {
             let principal = self.plugin(&target, &mut headers, peer);
             let body = Limited::new(body, self.door.frame_limit).collect().await;
             let body = body.map(|body| body.to_bytes()).map_err(|error| format!("the request: {error}"));
-            return guard.answer(agentguard::Asked { target, headers, principal, body }).await;
+            // What is rare is boxed here and below: every request moves the memory of all that may come of it.
+            return Box::pin(guard.answer(agentguard::Asked { target, headers, principal, body })).await;
         }
         if let Err(refused) = self.check_origin(&headers) {
             return refused;
@@ -168,7 +169,7 @@ impl Agents {
         };
         if self.sandbox_http && parts.uri.path() == sandbox::PATH && parts.method == Method::POST {
             return match Limited::new(body, self.door.frame_limit).collect().await {
-                Ok(body) => self.sandbox(headers, principal, body.to_bytes()).await,
+                Ok(body) => Box::pin(self.sandbox(headers, principal, body.to_bytes())).await,
                 Err(_) => plain(StatusCode::BAD_REQUEST, "the request broke off or is too long\n"),
             };
         }
@@ -185,7 +186,7 @@ impl Agents {
             head: Head { method: parts.method, query: parts.uri.query().map(str::to_owned), headers },
         };
         if asked.head.method != Method::POST {
-            return self.pass(asked, Bytes::new(), false).await;
+            return Box::pin(self.pass(asked, Bytes::new(), false)).await;
         }
         if asked.head.headers.contains_key(header::CONTENT_ENCODING) {
             return plain(
@@ -237,7 +238,7 @@ impl Agents {
             }
             Ok(Frame::Batch) => false,
         };
-        self.pass(asked, body, learns).await
+        Box::pin(self.pass(asked, body, learns)).await
     }
 
     /// Whatever is no call goes through as it is. `learns`: the answer lists tools.
