@@ -96,6 +96,7 @@ impl Permit {
 /// A forwarded call whose end is not known yet. Dropped unsettled, the record says so.
 #[derive(Debug)]
 pub struct Settlement {
+    /// Boxed, because it is handed on many times and seldom looked at.
     open: Option<Box<Open>>,
 }
 
