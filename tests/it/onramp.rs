@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use crate::{
     house::{House, Plan},
-    wire::Upstream,
+    wire::{Upstream, soon},
 };
 
 const WATCHING: &str = r#"
@@ -50,7 +50,16 @@ async fn what_watching_saw_is_reported_and_one_command_makes_it_count() {
     }
     assert_eq!(log.calls(), 4);
 
-    let report: Value = serde_json::from_str(&said(&house, &["report", "--json"]).await).unwrap();
+    // The last line is on its way to the disk.
+    let report = soon("the last call in the record", async {
+        loop {
+            let report: Value = serde_json::from_str(&said(&house, &["report", "--json"]).await).unwrap();
+            if report["calls"] == 4 {
+                return report;
+            }
+        }
+    });
+    let report = report.await;
     let figures =
         ["calls", "run", "hold", "block", "held", "blocked"].map(|name| report[name].as_u64().unwrap());
     assert_eq!(figures, [4, 1, 2, 1, 0, 0], "{report}");
