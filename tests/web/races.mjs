@@ -41,7 +41,8 @@ export default async function races(house) {
 
   // A page that hears nothing any more is stale: it decides nothing.
   // (After a decision the page is still on its way to how things stand then.)
-  await page.goto("about:blank").catch(() => page.goto("about:blank"));
+  const left = () => page.goto("about:blank").then(() => true, () => false);
+  while (!(await left()));
   house.requests = house.requests.filter((url) => url !== "about:blank");
   await house.context.route("**/op/v1/events*", (route) => route.abort());
   await page.goto(new URL(`/h/${rest[1].id}`, house.url).href);
