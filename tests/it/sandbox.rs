@@ -214,7 +214,7 @@ fn assert_refused(answer: &Value, why: &str) {
 async fn a_script_calls_tools_under_a_warrant_of_its_own_and_each_call_is_in_the_record() {
     let (scene, agent) = (scene(OPEN).await, Agent::open());
     let script = r#"
-tell(first=call("read_file", path="/work/a", limit=5), second=call("terminal", command="ls", timeout=None),
+tell(first=call("read_file", path="/srv/a", limit=5), second=call("terminal", command="ls", timeout=None),
      token=os.environ["HERMES_RPC_TOKEN"], where=os.environ["HERMES_RPC_SOCKET"])
 raise SystemExit(7)
 "#;
@@ -225,7 +225,7 @@ raise SystemExit(7)
     assert_eq!(said["second"], json!({ "output": "ran terminal" }));
     assert_eq!(
         agent.calls()[0],
-        json!({ "tool": "read_file", "args": { "path": "/work/a", "limit": 5 }, "token": REAL })
+        json!({ "tool": "read_file", "args": { "path": "/srv/a", "limit": 5 }, "token": REAL })
     );
     assert_eq!(agent.calls()[1]["args"], json!({ "command": "ls", "timeout": null }));
     assert_ne!(said["token"], REAL);
@@ -358,7 +358,7 @@ tell(twice=send(twice.encode()), more=send(more.encode()), other=call("send_mess
 async fn the_fifty_first_call_of_a_run_is_refused() {
     let (scene, agent) = (scene(OPEN).await, Agent::open());
     let script = r#"
-answers = [call("read_file", path=f"/work/{n}") for n in range(51)]
+answers = [call("read_file", path=f"/srv/{n}") for n in range(51)]
 tell(ran=sum("output" in a for a in answers), last=answers[-1])
 "#;
     let told = scene.run(&agent, script).await;
@@ -370,9 +370,9 @@ tell(ran=sum("output" in a for a in answers), last=answers[-1])
 #[tokio::test]
 async fn a_script_may_do_no_more_than_the_agent_it_belongs_to() {
     let (scene, agent) = (scene(&trusting("")).await, Agent::open());
-    scene.assign("agent:hermes", &reading("/work/a"));
+    scene.assign("agent:hermes", &reading("/srv/a"));
     let script = r#"
-tell(may=call("read_file", path="/work/a"), other=call("read_file", path="/work/b"), shell=call("terminal", command="ls"))
+tell(may=call("read_file", path="/srv/a"), other=call("read_file", path="/srv/b"), shell=call("terminal", command="ls"))
 "#;
     let told = scene.run(&agent, script).await;
     assert_eq!(told.only()["may"], json!({ "output": "ran read_file" }), "{}", told.all());

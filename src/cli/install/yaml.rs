@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use serde_json::{Map, Value};
+use similar::{Change, ChangeTag, TextDiff};
 
 /// Why a file was left as it was.
 #[derive(Debug, thiserror::Error)]
@@ -230,46 +231,18 @@ fn plain(key: &str) -> String {
     if is_plain { key.to_owned() } else { Value::from(key).to_string() }
 }
 
-/// What of `before` is no longer there and what of `after` is new, with a line around each change.
+/// What of `before` is no longer there and what of `after` is new.
 pub(super) fn diff(before: &str, after: &str) -> Vec<String> {
-    let (old, new): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
-    // Length of the longest common rest, from each pair of lines on.
-    let mut rest = vec![vec![0u32; new.len().saturating_add(1)]; old.len().saturating_add(1)];
-    for (row, line) in old.iter().enumerate().rev() {
-        for (column, other) in new.iter().enumerate().rev() {
-            let look = |down: usize, right: usize| {
-                let row = rest.get(row.saturating_add(down));
-                row.and_then(|row| row.get(column.saturating_add(right))).copied().unwrap_or_default()
-            };
-            let longest =
-                if line == other { look(1, 1).saturating_add(1) } else { look(1, 0).max(look(0, 1)) };
-            if let Some(cell) = rest.get_mut(row).and_then(|row| row.get_mut(column)) {
-                *cell = longest;
-            }
-        }
-    }
-    let cell =
-        |row: usize, column: usize| rest.get(row).and_then(|row| row.get(column)).copied().unwrap_or(0);
-    let (mut row, mut column, mut lines) = (0usize, 0usize, Vec::new());
-    loop {
-        match (old.get(row), new.get(column)) {
-            (Some(line), Some(other)) if line == other => {
-                (row, column) = (row.saturating_add(1), column.saturating_add(1));
-            }
-            (Some(line), other)
-                if other.is_none()
-                    || cell(row.saturating_add(1), column) >= cell(row, column.saturating_add(1)) =>
-            {
-                lines.push(format!("- {line}"));
-                row = row.saturating_add(1);
-            }
-            (_, Some(other)) => {
-                lines.push(format!("+ {other}"));
-                column = column.saturating_add(1);
-            }
-            (_, None) => return lines,
-        }
-    }
+    let changes = TextDiff::from_lines(before, after);
+    let line = |change: Change<&str>| {
+        let sign = match change.tag() {
+            ChangeTag::Equal => return None,
+            ChangeTag::Delete => '-',
+            ChangeTag::Insert => '+',
+        };
+        Some(format!("{sign} {}", change.value().trim_end_matches(['\r', '\n'])))
+    };
+    changes.iter_all_changes().filter_map(line).collect()
 }
 
 #[cfg(test)]
