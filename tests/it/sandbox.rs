@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use herma::control::client::Client;
@@ -29,7 +29,9 @@ use crate::{
 };
 
 /// What the agent gave out; it looks like what Hermes gives out.
-const REAL: &str = "rk7Yw3mJ0a-4vQpZ1sT8uNcXbE5hGdLfOiR2yKjM6o0";
+/// Of this test alone: others run beside it, and theirs may be seen before their launcher has hidden it.
+static REAL: LazyLock<String> =
+    LazyLock::new(|| format!("rk7Yw3mJ0a-4vQpZ1sT8uNcXbE5hGdLfOiR{:08x}", std::process::id()));
 
 /// What Hermes puts beside the script, with the token to be sent as an argument.
 const MODULE: &str = r#"
@@ -74,7 +76,7 @@ impl Agent {
             let mut read = BufReader::new(read).lines();
             while let Ok(Some(line)) = read.next_line().await {
                 let line: Value = serde_json::from_str(&line).unwrap();
-                let answer = match line["token"] == REAL {
+                let answer = match line["token"] == *REAL {
                     true => json!({ "output": format!("ran {}", line["tool"].as_str().unwrap()) }),
                     false => json!({ "error": "Unauthorized RPC request" }),
                 };
@@ -150,7 +152,9 @@ impl Scene {
         command.arg(staged.join("script.py")).current_dir(&workspace).env_clear().kill_on_drop(true);
         command.env("PATH", "/usr/bin:/bin").env("HOME", self.dir.path().join("home"));
         command.env("PYTHONPATH", &staged).env("VIRTUAL_ENV", self.dir.path().join("shim"));
-        command.env("HERMES_RPC_SOCKET", agent.dir.path().join("agent.sock")).env("HERMES_RPC_TOKEN", REAL);
+        command
+            .env("HERMES_RPC_SOCKET", agent.dir.path().join("agent.sock"))
+            .env("HERMES_RPC_TOKEN", REAL.as_str());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -225,10 +229,10 @@ raise SystemExit(7)
     assert_eq!(said["second"], json!({ "output": "ran terminal" }));
     assert_eq!(
         agent.calls()[0],
-        json!({ "tool": "read_file", "args": { "path": "/srv/a", "limit": 5 }, "token": REAL })
+        json!({ "tool": "read_file", "args": { "path": "/srv/a", "limit": 5 }, "token": *REAL })
     );
     assert_eq!(agent.calls()[1]["args"], json!({ "command": "ls", "timeout": null }));
-    assert_ne!(said["token"], REAL);
+    assert_ne!(said["token"], *REAL);
     assert!(!Path::new(said["where"].as_str().unwrap()).exists());
 
     let calls = scene.record(r#""routed""#).await;
@@ -314,6 +318,7 @@ async fn a_forged_a_replayed_and_a_widened_warrant_get_a_script_nowhere() {
     let told = scene.run(&first, r#"tell(mine=os.environ["HERMES_RPC_TOKEN"])"#).await;
     let replayed = told.only()["mine"].as_str().unwrap().to_owned();
     let operators = herma_warrant::text_form::to_base64(&reading("/a").encode());
+    let token = REAL.as_str();
     let script = format!(
         r#"
 import base64
@@ -323,7 +328,7 @@ at = raw.find(b"read_file")
 raw[at:at + 9] = b"send_mail"
 widened = base64.urlsafe_b64encode(bytes(raw)).decode().rstrip("=")
 tell(none=call("read_file", token="", path="/a"), junk=call("read_file", token="x" * 43, path="/a"),
-     real=call("read_file", token="{REAL}", path="/a"),
+     real=call("read_file", token="{token}", path="/a"),
      replayed=call("read_file", token="{replayed}", path="/a"), widened=call("read_file", token=widened, path="/a"),
      operators=call("read_file", token="{operators}", path="/a"),
      cut=call("read_file", token=mine[:-4], path="/a"))
@@ -440,7 +445,7 @@ tell(after=call("read_file", path="/b"))
 #[tokio::test]
 async fn the_agents_token_is_nowhere_a_script_can_look_and_its_socket_answers_nobody_else() {
     let (scene, agent) = (scene(OPEN).await, Agent::open());
-    let real = agent.dir.path().join("agent.sock");
+    let (token, real) = (REAL.as_str(), agent.dir.path().join("agent.sock"));
     let script = format!(
         r#"
 import glob, socket
@@ -453,7 +458,7 @@ for place in glob.glob("/proc/[0-9]*/environ") + ["/proc/self/environ", f"/proc/
     except OSError:
         continue
     # The test names the token in this script, and no process is named by it.
-    if b"{REAL}" in text:
+    if b"{token}" in text:
         found.append(place)
 def memory():
     try:
@@ -472,7 +477,7 @@ def directly():
     s.settimeout(1)
     try:
         s.connect("{}")
-        s.sendall(b'{{"tool":"terminal","args":{{"command":"id"}},"token":"{REAL}"}}\n')
+        s.sendall(b'{{"tool":"terminal","args":{{"command":"id"}},"token":"{token}"}}\n')
         return s.recv(100).decode()
     except OSError as error:
         return str(error)
@@ -535,7 +540,7 @@ async fn python_for_anything_else_is_plain_python() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "['a b', '--shim']\n");
     assert_eq!(output.status.code(), Some(3));
     let mut command = Command::new(scene.python());
-    command.args(["-c", "print(1)"]).env("HERMES_RPC_DIR", "/tmp/rpc").env("HERMES_RPC_TOKEN", REAL);
+    command.args(["-c", "print(1)"]).env("HERMES_RPC_DIR", "/tmp/rpc").env("HERMES_RPC_TOKEN", REAL.as_str());
     let output = soon("python", command.output()).await.unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("/sandbox/v1/call"));
