@@ -12,7 +12,7 @@ use tokio::{
 };
 
 /// Longer than anything a test waits for on a busy machine, shorter than a stuck run.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {

@@ -31,7 +31,7 @@ route = "gate"
 reason = "a person looks at everything here"
 `;
 
-export async function soon(what, look, limit = 20_000) {
+export async function soon(what, look, limit = 60_000) {
   const end = Date.now() + limit;
   for (;;) {
     const found = await look();
@@ -86,7 +86,7 @@ class Agent {
   async #post(method, params) {
     const id = ++this.#ids;
     const body = JSON.stringify({ jsonrpc: "2.0", id, method, params });
-    const response = await fetch(this.#url, { method: "POST", headers: this.#headers, body, signal: AbortSignal.any([this.#open.signal, AbortSignal.timeout(30_000)]) });
+    const response = await fetch(this.#url, { method: "POST", headers: this.#headers, body, signal: AbortSignal.any([this.#open.signal, AbortSignal.timeout(170_000)]) });
     let text = "";
     for await (const part of response.body.pipeThrough(new TextDecoderStream())) text += part;
     const frames = response.headers.get("content-type")?.startsWith("text/event-stream")
