@@ -294,17 +294,16 @@ async fn a_tool_that_was_listed_a_moment_ago_can_be_approved() {
             upstream.next().await.result(&tools).await;
         });
         assert_eq!(listed.0.status(), 200);
-        let (answer, ()) = tokio::join!(
-            async { client.post(held("1").replace("ann", &version.to_string())).await.json().await },
-            async {
-                house.approve().await;
-                if let Ok(exchange) =
-                    tokio::time::timeout(std::time::Duration::from_secs(2), upstream.next()).await
-                {
-                    exchange.result(r#"{"content":[{"type":"text","text":"ran"}]}"#).await;
-                }
-            }
-        );
+        let asked = client.post(held("1").replace("ann", &version.to_string()));
+        let run = async {
+            house.approve().await;
+            upstream.next().await.result(r#"{"content":[{"type":"text","text":"ran"}]}"#).await;
+            std::future::pending::<Value>().await
+        };
+        let answer = tokio::select! {
+            answer = async { asked.await.json().await } => answer,
+            never = run => never,
+        };
         assert_eq!(answer["result"]["content"][0]["text"], "ran", "version {version}: {answer}");
     }
 }
