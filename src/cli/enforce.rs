@@ -27,8 +27,13 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
-    let file = match (&args.config, daemons(data_dir)) {
-        (None, Some(file)) => file,
+    let running = daemons(data_dir);
+    let file = match (&args.config, running) {
+        (None, Some(Some(file))) => file,
+        (_, Some(None)) => bail!(
+            "the running daemon was started without a file and reads none: put one where it looks \
+             (~/.config/herma/herma.toml), then restart it (`herma status --stop`)"
+        ),
         (given, _) => {
             find_config(given.as_deref())?.context("no herma.toml was found: name it with --config")?
         }
@@ -53,10 +58,10 @@ pub fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file that the running daemon reads.
-fn daemons(data_dir: &Path) -> Option<PathBuf> {
+/// The file that the running daemon reads, if one runs and if it reads one.
+fn daemons(data_dir: &Path) -> Option<Option<PathBuf>> {
     let status = Client::connect(data_dir).ok()?.ask(&Ask::Status).ok()?;
-    status.get("config")?.as_str().map(PathBuf::from)
+    Some(status.get("config").and_then(serde_json::Value::as_str).map(PathBuf::from))
 }
 
 /// The text with the one word changed, comments and order as they were. `None` when it says so already.

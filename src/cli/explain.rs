@@ -99,6 +99,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let around: Around = serde_json::from_str(&args.context).context("--context")?;
     let call = Call { kind: Kind::Tool, server: &args.server, tool: &args.tool, arguments: &arguments };
     let definition = around.definition(&args.tool);
+    let policy = settings.policy;
     let context = Context {
         definition: Some(&definition),
         definition_changed: around.definition_changed,
@@ -106,10 +107,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         cwd: args.cwd.as_deref(),
         home: around.home.as_deref(),
         crisis_active: args.crisis,
-        known_recipients: around.known_recipients.as_deref(),
+        known_recipients: around.known_recipients.as_deref().or(policy.known_recipients.as_deref()),
     };
     let assessment = assess(&call, &context, &rules);
-    let policy = settings.policy;
     let life = Life::of(&call, &assessment, &policy);
     let mut out = io::stdout().lock();
     if args.json {

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::builder::NonEmptyStringValueParser;
+
 use crate::control::client::Client;
 use crate::control::wire::Ask;
 use crate::gate::Frozen;
@@ -12,13 +14,13 @@ use crate::gate::Frozen;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// One agent alone
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["session", "warrant"])]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["session", "warrant"])]
     agent: Option<String>,
     /// One session alone
-    #[arg(long, value_name = "ID", conflicts_with = "warrant")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "warrant")]
     session: Option<String>,
     /// Every call under this warrant or one made from it
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     warrant: Option<String>,
     /// Goes into the record with your name; a freeze says it to the agent
     #[arg(long, default_value = "a person said so")]

@@ -190,7 +190,7 @@ fn show(shown: &Value, out: &mut impl Write) -> io::Result<()> {
     let Some(plan) = shown.get("plan").filter(|plan| !plan.is_null()) else {
         return writeln!(out, "    {}: it cannot be taken back", text(shown, "state"));
     };
-    writeln!(out, "    can be taken back until {}", time(until))?;
+    writeln!(out, "    can be taken back until {}, while its server is connected", time(until))?;
     for file in plan.get("files").and_then(Value::as_array).into_iter().flatten() {
         writeln!(out, "\n{}  {}", visible(text(file, "path")), text(file, "does"))?;
         for state in ["before", "after", "now"] {

@@ -3,9 +3,16 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
 
 use crate::control::client::Client;
 use crate::control::wire::Ask;
+
+/// How long a daemon may take to end what it has started.
+const STOP: Duration = Duration::from_secs(15);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -19,6 +26,13 @@ pub fn run(args: Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     if args.stop {
         client.ask(&Ask::Stop)?;
+        let until = Instant::now() + STOP;
+        while super::serve::lock(data_dir).is_err() {
+            if Instant::now() > until {
+                bail!("it was told to stop and is still ending its servers: see its log");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
         writeln!(out, "stopped")?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -199,10 +199,13 @@ fn start_daemon(data_dir: &Path) {
     if UnixStream::connect(&socket).is_ok() {
         return;
     }
-    if let Err(error) = spawn_daemon(data_dir) {
-        tracing::error!(%error, "no daemon runs and none could be started: calls will be refused");
-        return;
-    }
+    let mut daemon = match spawn_daemon(data_dir) {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            tracing::error!(%error, "no daemon runs and none could be started: calls will be refused");
+            return;
+        }
+    };
     let patience = Instant::now() + START;
     while Instant::now() < patience {
         if UnixStream::connect(&socket).is_ok() {
@@ -211,13 +214,20 @@ fn start_daemon(data_dir: &Path) {
         }
         thread::sleep(Duration::from_millis(10));
     }
-    tracing::error!(log = %log_file(data_dir).display(), "the daemon did not start in time: calls will be refused");
+    let log = log_file(data_dir);
+    // It ended: its last word says why.
+    let why = match daemon.try_wait() {
+        Ok(Some(_)) => std::fs::read_to_string(&log).unwrap_or_default(),
+        _ => String::new(),
+    };
+    let why = why.trim_end().lines().next_back().unwrap_or("it did not answer in time");
+    tracing::error!(log = %log.display(), "the daemon did not start, so calls will be refused: {why}");
 }
 
-fn spawn_daemon(data_dir: &Path) -> anyhow::Result<()> {
+fn spawn_daemon(data_dir: &Path) -> anyhow::Result<Child> {
     std::fs::create_dir_all(data_dir)?;
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log_file(data_dir))?;
-    Command::new(std::env::current_exe()?)
+    let daemon = Command::new(std::env::current_exe()?)
         .arg("--data-dir")
         .arg(data_dir)
         .args(["serve", "--detached"])
@@ -227,7 +237,7 @@ fn spawn_daemon(data_dir: &Path) -> anyhow::Result<()> {
         .stderr(log)
         .process_group(0)
         .spawn()?;
-    Ok(())
+    Ok(daemon)
 }
 
 fn log_file(data_dir: &Path) -> PathBuf {

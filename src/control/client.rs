@@ -1,6 +1,6 @@
 //! A person's command speaking to the daemon.
 
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,24 @@ use super::wire::{self, Ask, Hello, Role, Told, VERSION, WireError};
 /// Why the daemon could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("no herma runs for {} ({source}); start one with `herma serve`", data_dir.display())]
+    #[error("no herma runs for {}; start one with `herma serve`", data_dir.display())]
     NotRunning { data_dir: PathBuf, source: std::io::Error },
+    #[error("what runs for {} is not this user's: ask as the user who started it", data_dir.display())]
+    NotYours { data_dir: PathBuf },
     #[error(transparent)]
     Wire(#[from] WireError),
     #[error("{0}")]
     Refused(String),
+}
+
+impl ClientError {
+    fn of(source: std::io::Error, data_dir: &Path) -> Self {
+        let data_dir = data_dir.to_owned();
+        match source.kind() {
+            ErrorKind::PermissionDenied => Self::NotYours { data_dir },
+            _ => Self::NotRunning { data_dir, source },
+        }
+    }
 }
 
 /// A connection for commands.
@@ -28,7 +40,7 @@ pub struct Client {
 impl Client {
     pub fn connect(data_dir: &Path) -> Result<Self, ClientError> {
         let mut stream = UnixStream::connect(super::socket(data_dir))
-            .map_err(|source| ClientError::NotRunning { data_dir: data_dir.to_owned(), source })?;
+            .map_err(|source| ClientError::of(source, data_dir))?;
         wire::write(&mut stream, &Hello { version: VERSION, role: Role::Operator }, b"")?;
         Ok(Self { stream: BufReader::new(stream) })
     }

@@ -9,10 +9,11 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error(
-        "BLOCKED by policy (rule `{rule}`): {why}. The call was not run, and repeating it will not change that."
+        "BLOCKED by policy (rule `{rule}`): {}. The call was not run, and repeating it will not change that.",
+        unstopped(why)
     )]
     Blocked { rule: String, why: String },
-    #[error("DENIED by {by}: {reason}. The call was not run. Do not repeat it unchanged.")]
+    #[error("DENIED by {by}: {}. The call was not run. Do not repeat it unchanged.", unstopped(reason))]
     Denied { hold: String, by: String, reason: String },
     #[error(
         "PENDING: the call waits for a person as hold {hold} and has not run. The same call with exactly the \
@@ -30,6 +31,11 @@ pub enum Refusal {
     Gone,
     #[error("REFUSED: {what}")]
     Fault { what: String },
+}
+
+/// What people write often ends in a full stop of its own.
+fn unstopped(said: &str) -> &str {
+    said.trim_end().trim_end_matches('.')
 }
 
 impl Refusal {

@@ -84,7 +84,8 @@ async fn a_wrapped_server_gets_the_changed_call_and_its_client_hears_of_it_first
     let mut client = house.wrap("x", &stage.command());
     let mut server = stage.enter().await;
     client.send(&mail(1, "ann")).await;
-    edit(&house, r#"{"to":"bob"}"#).await;
+    // As an editor leaves it; the server reads lines.
+    edit(&house, "{\n  \"to\": \"bob\"\n}").await;
     let seen = server.serve(r#"{"content":[{"type":"text","text":"sent"}]}"#).await;
     assert_eq!(seen["params"]["arguments"], json!({"to": "bob"}));
     let answer = client.answer_to(&json!(1)).await;

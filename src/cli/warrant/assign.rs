@@ -67,7 +67,7 @@ pub(super) fn list(args: &List, data_dir: &Path) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let rows = |name: &str| told.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let assigned = rows("assigned");
+    let (assigned, revoked) = (rows("assigned"), rows("revoked"));
     for row in &assigned {
         writeln!(
             out,
@@ -77,14 +77,26 @@ pub(super) fn list(args: &List, data_dir: &Path) -> anyhow::Result<ExitCode> {
             time(row.get("at_ms").and_then(Value::as_i64).unwrap_or_default())
         )?;
         let stack = from_base64(text(row, "warrant")).context("the daemon sent no warrant")?;
-        for line in tree(&Warrant::decode_stack(&stack)?, now()).lines() {
+        let stack = Warrant::decode_stack(&stack)?;
+        for line in tree(&stack, now()).lines() {
             writeln!(out, "  {}", visible(line))?;
+        }
+        let gone = |row: &&Value| {
+            let (kind, value) = (text(row, "kind"), text(row, "value"));
+            stack.iter().any(|warrant| {
+                let warrant = &warrant.payload;
+                (kind == "warrant" && value.ends_with(&warrant.id.to_hex()))
+                    || (kind == "key" && value == warrant.holder.to_hex())
+            })
+        };
+        if let Some(row) = revoked.iter().find(gone) {
+            writeln!(out, "  REVOKED, it opens nothing: {}", visible(text(row, "reason")))?;
         }
     }
     if assigned.is_empty() {
         writeln!(out, "No command has put a warrant over anybody.")?;
     }
-    for row in &rows("revoked") {
+    for row in &revoked {
         writeln!(
             out,
             "revoked  {} {}  by {} on {}: {}",

@@ -19,8 +19,8 @@ pub(super) fn page(pair: &PairView) -> Markup {
                     input name="code" required autocomplete="one-time-code" autocapitalize="characters" spellcheck="false"
                         maxlength="11" placeholder="XXXX-XXXX" autofocus;
                 }
-                label { "Your name, as the record will have it"
-                    input name="name" required autocomplete="nickname" maxlength="64" spellcheck="false";
+                label { "Your name in the record, if it is not the one the terminal says"
+                    input name="name" autocomplete="nickname" maxlength="64" spellcheck="false";
                 }
                 p.error data-error role="alert" hidden {}
                 button.primary data-act="pair" { "Pair this browser" }

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use super::answer::{self, code, is_error};
 use super::frame::{Called, Frame, params, part};
-use super::line::one_line;
+use super::line::{line as lined, one_line};
 use crate::control::wire::{FromWrap, Side, ToWrap};
 use daemon::Daemon;
 use queue::Queue;
@@ -94,8 +94,8 @@ impl Pump {
     /// One line of the client. False when the server is gone.
     pub fn from_client(&self, line: Vec<u8>) -> bool {
         let mut line = Bytes::from(line);
-        if let Some(one_line) = one_line(&line) {
-            line = with_break(&one_line);
+        if one_line(&line).is_some() {
+            line = lined(&line);
         }
         let frame = line.slice_ref(line.trim_ascii());
         if frame.is_empty() {
@@ -207,7 +207,7 @@ impl Pump {
                 let id = payload.slice_ref(id.get().as_bytes());
                 let call = Call { seq, keep: true, swallow: true, amend: false, since: Instant::now() };
                 self.running.lock().calls.insert(id, call);
-                self.to_server.lock().send_past(&with_break(&payload));
+                self.to_server.lock().send_past(&lined(&payload));
             }
             ToWrap::Held { seq } => {
                 if let Some(asked) = self.asked.lock().get_mut(&seq) {
@@ -217,7 +217,7 @@ impl Pump {
             }
             ToWrap::Forward { seq, keep, swallow, amend } => {
                 let Some(asked) = self.asked.lock().remove(&seq) else { return };
-                let frame = if payload.is_empty() { asked.frame } else { with_break(&payload) };
+                let frame = if payload.is_empty() { asked.frame } else { lined(&payload) };
                 match asked.side {
                     Side::Server => drop(self.tell_client(&frame)),
                     Side::Client => {
@@ -249,7 +249,7 @@ impl Pump {
                 self.to_server.lock().pass_by(seq);
                 self.tell_client_frame(frame);
             }
-            Side::Server => drop(self.to_server.lock().push(with_break(frame))),
+            Side::Server => drop(self.to_server.lock().push(lined(frame))),
         }
     }
 
@@ -336,17 +336,13 @@ impl Pump {
     }
 
     fn tell_client_frame(&self, frame: &Bytes) -> bool {
-        self.tell_client(&with_break(frame))
+        self.tell_client(&lined(frame))
     }
 }
 
 /// Ids and tasks that Herma has made begin so.
 fn mentions_us(part: Option<&RawValue>) -> bool {
     part.is_some_and(|part| part.get().contains("herma-"))
-}
-
-fn with_break(frame: &Bytes) -> Bytes {
-    [frame, b"\n".as_slice()].concat().into()
 }
 
 #[cfg(test)]
