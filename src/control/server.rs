@@ -100,6 +100,11 @@ async fn meet(mut stream: UnixStream, control: Arc<Control>) -> Result<(), wire:
         return turn_away(stream, said).await;
     }
     match hello.role {
+        Role::Operator if peer.pid().is_some_and(|pid| control.firewall.runs.serves(pid)) => {
+            tracing::warn!(pid = peer.pid(), "a server that agents use tried to decide");
+            turn_away(stream, "a server that agents use decides nothing: ask from a terminal of your own")
+                .await
+        }
         Role::Operator => operator::serve(stream, &control).await,
         Role::Wrap(wrapping) => {
             // Nobody takes it any more when the daemon is about to end.

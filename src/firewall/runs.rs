@@ -42,6 +42,15 @@ pub enum Claimed {
 pub struct Runs {
     announced: Mutex<HashMap<Digest, Vec<(i64, Parent)>>>,
     live: Arc<Mutex<HashMap<Arc<str>, Live>>>,
+    /// The processes of wrappers.
+    servers: Arc<Mutex<Vec<i32>>>,
+}
+
+/// A wrapper, for as long as it is connected.
+#[derive(Debug)]
+pub struct Serving {
+    servers: Arc<Mutex<Vec<i32>>>,
+    pid: i32,
 }
 
 /// What is known of a run that goes on.
@@ -142,21 +151,47 @@ impl Runs {
             && self.live.lock().values().any(|live| own(live) && live.passing.as_ref() == Some(&asked))
     }
 
+    /// What descends from this process is a server that agents use, for as long as what is returned lives.
+    pub fn serving(&self, pid: Option<i32>) -> Serving {
+        let pid = pid.unwrap_or_default();
+        self.servers.lock().push(pid);
+        Serving { servers: Arc::clone(&self.servers), pid }
+    }
+
+    /// Whether the process is a server that agents use, started by the daemon or behind a wrapper, or was started by
+    /// one: what an agent can make it do is not a person's word.
+    pub fn serves(&self, pid: i32) -> bool {
+        let mut above = self.servers.lock().clone();
+        above.extend(i32::try_from(std::process::id()));
+        parent_of(pid).is_some_and(|parent| descends(parent, &above))
+    }
+
     /// Whether the process is part of a run: what it asks in its own name is not for it to ask.
     pub fn holds(&self, pid: i32) -> bool {
         let launchers: Vec<i32> = self.live.lock().values().filter_map(|live| live.pid).collect();
-        if launchers.is_empty() {
-            return false;
+        !launchers.is_empty() && descends(pid, &launchers)
+    }
+}
+
+/// Whether the process or one above it is among these. Who has more above it than can be looked at is.
+fn descends(pid: i32, among: &[i32]) -> bool {
+    let mut pid = Some(pid);
+    for _ in 0..GENERATIONS {
+        match pid {
+            None | Some(0 | 1) => return false,
+            Some(one) if among.contains(&one) => return true,
+            Some(one) => pid = parent_of(one),
         }
-        let mut pid = Some(pid);
-        for _ in 0..GENERATIONS {
-            match pid {
-                None | Some(0 | 1) => return false,
-                Some(one) if launchers.contains(&one) => return true,
-                Some(one) => pid = parent_of(one),
-            }
+    }
+    true
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let mut servers = self.servers.lock();
+        if let Some(at) = servers.iter().position(|pid| *pid == self.pid) {
+            servers.swap_remove(at);
         }
-        true
     }
 }
 
@@ -207,6 +242,20 @@ mod tests {
     fn parent(session: &str) -> Parent {
         let session = Session::new(session, "hermes".into(), "hermes".into(), false);
         Parent { session: Arc::new(session), tools: None }
+    }
+
+    #[test]
+    fn a_server_and_what_it_starts_are_told_from_the_people_around_them() {
+        let runs = Runs::default();
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let (child_pid, own) = (child.id().cast_signed(), std::process::id().cast_signed());
+        assert!(runs.serves(child_pid) && !runs.serves(own));
+        let serving = runs.serving(parent_of(own));
+        assert!(runs.serves(own));
+        drop(serving);
+        assert!(!runs.serves(own));
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

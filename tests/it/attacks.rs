@@ -2,7 +2,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    house::{GATED, House, OPEN, Plan},
+    house::{GATED, HERMA, House, OPEN, Plan},
     pipe::Stage,
     wire::{Endpoint, Log, Reply, Upstream, soon},
 };
@@ -510,6 +510,25 @@ async fn only_the_owner_may_open_the_control_socket() {
     let socket = std::fs::metadata(ready["control"].as_str().unwrap()).unwrap();
     assert!(socket.file_type().is_socket());
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_wrapped_server_decides_nothing_whatever_its_agent_makes_it_do() {
+    let house = Plan::default().open().await;
+    let refused = house.path().join("refused");
+    let script = format!(
+        "until {HERMA} --data-dir {} holds list 2>&1 | grep 'decides nothing' > {}; do sleep 0.05; done; cat",
+        house.path().display(),
+        refused.display()
+    );
+    let _client = house.wrap("shell", &["sh".into(), "-c".into(), script]);
+    soon("the server to be turned away", async {
+        while std::fs::read_to_string(&refused).unwrap_or_default().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(house.cli(&["holds", "list"]).await.status.success());
 }
 
 #[tokio::test]

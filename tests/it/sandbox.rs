@@ -532,6 +532,28 @@ tell(operator=ask("operator"), sandbox=ask({{"sandbox": {{"sha256": "", "cwd": N
 }
 
 #[tokio::test]
+async fn nothing_a_script_leaves_behind_outlives_its_run() {
+    let (scene, agent) = (scene(OPEN).await, Agent::open());
+    let script = r#"
+import subprocess, sys, time
+orphan = """
+import os, time
+os.setsid()
+if os.fork(): os._exit(0)
+open("pid", "w").write(str(os.getpid()))
+os.rename("pid", "left")
+time.sleep(600)
+"""
+subprocess.run([sys.executable, "-c", orphan], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+while not os.path.exists("left"): time.sleep(0.01)
+tell(left=int(open("left").read()))
+"#;
+    let told = scene.run(&agent, script).await;
+    let left = told.only()["left"].as_i64().unwrap();
+    assert!(!crate::house::alive(left.try_into().unwrap()), "it could decide what its own agent asked for");
+}
+
+#[tokio::test]
 async fn python_for_anything_else_is_plain_python() {
     let scene = scene(OPEN).await;
     let mut command = Command::new(scene.python());

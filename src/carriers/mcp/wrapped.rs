@@ -41,12 +41,14 @@ pub async fn attend(mut wraps: mpsc::UnboundedReceiver<(tokio::net::UnixStream, 
     while let Some((stream, wrapping)) = wraps.recv().await {
         let door = Arc::clone(&door);
         let runtime = Handle::current();
+        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
         // A thread that sleeps in `read` is back sooner than a task that waits for the runtime's poll.
         let started = stream.into_std().and_then(|stream| {
             stream.set_nonblocking(false)?;
             stream.set_write_timeout(Some(STUCK))?;
             std::thread::Builder::new().name("wrapped".into()).spawn(move || {
                 let _inside = runtime.enter();
+                let _serving = door.firewall.runs.serving(pid);
                 if let Err(error) = serve(stream, door, wrapping, &runtime) {
                     tracing::debug!(%error, "the connection of a wrapped server ended");
                 }

@@ -160,8 +160,19 @@ mod linux {
     /// reach as well.
     pub(super) fn restrict_sockets() -> Result<(), ConfineError> {
         let failed = |error: seccompiler::Error| ConfineError::Failed(error.to_string());
-        let filter = filter().map_err(|error| ConfineError::Failed(error.to_string()))?;
-        seccompiler::apply_filter(&filter).map_err(failed)
+        for filter in [filter(), unasked()] {
+            let filter = filter.map_err(|error| ConfineError::Failed(error.to_string()))?;
+            seccompiler::apply_filter(&filter).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// What `clone3` is asked for stands in memory, where no filter reads: without it, libraries use `clone`.
+    fn unasked() -> Result<BpfProgram, seccompiler::BackendError> {
+        let rules = BTreeMap::from([(libc::SYS_clone3, vec![])]);
+        let denied = SeccompAction::Errno(libc::ENOSYS as u32);
+        SeccompFilter::new(rules, SeccompAction::Allow, denied, std::env::consts::ARCH.try_into()?)?
+            .try_into()
     }
 
     fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
@@ -185,12 +196,27 @@ mod linux {
             OUT_OF_REACH.iter().map(|call| (*call, vec![])).collect();
         rules.insert(libc::SYS_socket, [vec![elsewhere], other_kinds.clone()].concat());
         rules.insert(libc::SYS_socketpair, other_kinds);
+        let namespaces = NAMESPACES.iter().map(|flag| {
+            let (flag, wide) = (u64::from(flag.cast_unsigned()), SeccompCmpArgLen::Qword);
+            SeccompRule::new(vec![SeccompCondition::new(0, wide, SeccompCmpOp::MaskedEq(flag), flag)?])
+        });
+        rules.insert(libc::SYS_clone, namespaces.collect::<Result<_, _>>()?);
         let denied = SeccompAction::Errno(libc::EPERM as u32);
         let architecture = std::env::consts::ARCH.try_into()?;
         SeccompFilter::new(rules, SeccompAction::Allow, denied, architecture)?.try_into()
     }
 
-    const OUT_OF_REACH: [i64; 30] = [
+    const NAMESPACES: [i32; 7] = [
+        libc::CLONE_NEWUSER,
+        libc::CLONE_NEWNS,
+        libc::CLONE_NEWPID,
+        libc::CLONE_NEWNET,
+        libc::CLONE_NEWIPC,
+        libc::CLONE_NEWUTS,
+        libc::CLONE_NEWCGROUP,
+    ];
+
+    const OUT_OF_REACH: [i64; 44] = [
         libc::SYS_connect,
         libc::SYS_bind,
         libc::SYS_listen,
@@ -207,6 +233,11 @@ mod linux {
         libc::SYS_unshare,
         libc::SYS_setns,
         libc::SYS_mount,
+        libc::SYS_fsopen,
+        libc::SYS_fsmount,
+        libc::SYS_move_mount,
+        libc::SYS_open_tree,
+        libc::SYS_mount_setattr,
         libc::SYS_umount2,
         libc::SYS_pivot_root,
         libc::SYS_chroot,
@@ -220,6 +251,15 @@ mod linux {
         libc::SYS_finit_module,
         libc::SYS_delete_module,
         libc::SYS_reboot,
+        libc::SYS_swapon,
+        libc::SYS_swapoff,
+        libc::SYS_acct,
+        libc::SYS_sethostname,
+        libc::SYS_setdomainname,
+        libc::SYS_settimeofday,
+        libc::SYS_clock_settime,
+        libc::SYS_clock_adjtime,
+        libc::SYS_adjtimex,
         libc::SYS_personality,
     ];
 }

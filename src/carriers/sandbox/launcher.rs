@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
@@ -32,6 +32,8 @@ const LONGEST: u64 = 16 << 20;
 /// A script keeps one connection; more than these are an attack.
 const CONNECTIONS: usize = 8;
 const GENERATIONS: usize = 64;
+/// How often what a script left is looked for: it may have children while it is ended.
+const ROUNDS: usize = 200;
 
 /// Where the script finds its socket, and what it sends with every line.
 pub const SOCKET: &str = "HERMES_RPC_SOCKET";
@@ -106,9 +108,7 @@ pub fn run(launch: &Launch) -> Result<ExitStatus, LaunchError> {
         thread::spawn(move || accept(&listener, &gate));
         child.wait()
     };
-    if launch.shim.isolate {
-        end_what_is_left();
-    }
+    end_what_is_left();
     status.map_err(LaunchError::NoInterpreter)
 }
 
@@ -163,15 +163,23 @@ fn spawn(
     command.arg("--").args(&launch.args).spawn().map_err(LaunchError::NoInterpreter)
 }
 
-/// What the script leaves behind is its own children by now, as this process takes orphans in.
+/// What the script leaves behind is its own children by now, as this process takes orphans in. Once this one has
+/// ended nobody knows them for the code of an agent any more.
 fn end_what_is_left() {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
-    let Ok(processes) = fs::read_dir("/proc") else { return };
-    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    for pid in pids.filter(|pid| descends(*pid, own)) {
-        if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|_| pid != own) {
+    for _ in 0..ROUNDS {
+        let Ok(processes) = fs::read_dir("/proc") else { return };
+        let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let left: Vec<_> = pids.filter(|pid| *pid != own && descends(*pid, own)).collect();
+        for pid in left.iter().filter_map(|pid| rustix::process::Pid::from_raw(*pid)) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
+        // The dead are taken in and buried, so that the next look sees only who was born meanwhile.
+        while matches!(rustix::process::wait(rustix::process::WaitOptions::NOHANG), Ok(Some(_))) {}
+        if left.is_empty() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
