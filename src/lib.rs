@@ -12,6 +12,7 @@ pub mod control;
 pub mod firewall;
 pub mod gate;
 pub mod ledger;
+pub mod listen;
 pub mod notify;
 pub mod operator;
 pub mod policy;

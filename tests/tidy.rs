@@ -12,16 +12,20 @@ const MAY: &[(&str, &[&str])] = &[
     ("ledger", &[]),
     ("store", &[]),
     ("pool", &[]),
+    ("listen", &[]),
     ("notify", &["gate", "ledger", "pool", "store"]),
-    ("telemetry", &["call", "gate", "ledger", "pool", "store"]),
+    ("telemetry", &["call", "gate", "ledger", "listen", "pool", "store"]),
     ("gate", &["call", "ledger", "policy", "store"]),
     ("review", &["call", "store"]),
     ("warrants", &["call", "store"]),
-    ("operator", &["call", "config", "firewall", "gate", "ledger", "policy", "review", "store", "warrants"]),
+    (
+        "operator",
+        &["call", "config", "firewall", "gate", "ledger", "listen", "policy", "review", "store", "warrants"],
+    ),
     ("config", &["call", "gate", "notify", "policy", "review", "telemetry", "warrants"]),
     ("firewall", &["call", "gate", "ledger", "policy", "review", "store", "telemetry", "warrants"]),
     ("control", &["config", "firewall", "gate", "notify", "operator", "store"]),
-    ("carriers", &["call", "config", "control", "firewall", "gate", "policy", "pool", "review"]),
+    ("carriers", &["call", "config", "control", "firewall", "gate", "listen", "policy", "pool", "review"]),
 ];
 
 /// A file longer than this probably holds two ideas.

@@ -55,6 +55,11 @@ fn a_passkey_answers_for_one_decision() {
 }
 
 #[test]
+fn what_takes_two_people_takes_two_and_only_another_one_ends_a_crisis_of_ones_own() {
+    scene("people");
+}
+
+#[test]
 fn every_page_can_be_read_by_everybody() {
     scene("looks");
 }

@@ -170,7 +170,7 @@ async fn daemon(
         store: Arc::clone(&store),
     };
     let metrics = match settings.telemetry.metrics {
-        Some(address) => Some(serve_metrics(address, sources()).await?),
+        Some(address) => Some(serve_metrics(address, sources(), stopping.clone()).await?),
         None => None,
     };
     let about = About {
@@ -257,10 +257,14 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Returns where the figures are.
-async fn serve_metrics(address: SocketAddr, sources: Sources) -> anyhow::Result<String> {
+async fn serve_metrics(
+    address: SocketAddr,
+    sources: Sources,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<String> {
     let listener = bind(address).await?;
     let url = format!("http://{}/metrics", listener.local_addr()?);
-    tokio::spawn(metrics::serve(listener, Arc::new(sources)));
+    tokio::spawn(metrics::serve(listener, Arc::new(sources), stop));
     Ok(url)
 }
 

@@ -194,11 +194,15 @@ impl Firewall {
 
     fn note_reverted(&self, plan: &Plan, reverted: &Reverted, approver: &Approver) {
         let entry = Entry::new(now(), Step::Reverted)
+            .of(plan.row.call.as_str())
             .with("by", approver.id.as_str())
-            .with("call", plan.row.call.as_str())
+            .with("principal", plan.kept.principal.as_str())
             .with("result", reverted.result.name())
             .with("review", plan.review.as_str())
-            .with("revert_call", reverted.call.as_deref());
+            .with("revert_call", reverted.call.as_deref())
+            .with("server", plan.kept.server.as_str())
+            .with("session", plan.kept.session.as_str())
+            .with("tool_name", plan.row.tool.as_str());
         self.note(entry);
         if reverted.result == RevertResult::Reverted {
             let said = format!(

@@ -1,11 +1,14 @@
-//! What was asked and denied before, so that asking again wears nobody down. Bounded, and forgotten at a restart.
+//! What was asked and denied before, so that asking again wears nobody down. Bounded; a restart reads it out of the
+//! holds that are kept.
 
 use std::collections::HashMap;
 
-use crate::store::HoldRow;
+use serde_json::Value;
+
+use crate::store::{AskedRow, HoldRow, HoldState};
 
 /// Sessions' tools and denied calls that are remembered at most; the longest unused goes first.
-const REMEMBERED: usize = 4096;
+pub(super) const REMEMBERED: u32 = 4096;
 /// Denials of an equal call after which it is denied at once for a while.
 const PATIENCE: u32 = 3;
 /// How long at first; twice as long after every further denial.
@@ -40,6 +43,36 @@ pub(super) struct Denials {
 }
 
 impl Asked {
+    /// As the newest holds tell it, oldest of them first.
+    pub(super) fn restore(rows: Vec<AskedRow>) -> Self {
+        let mut asked = Self::default();
+        for row in rows {
+            asked.asked(row.of.clone(), row.created_ms);
+            match row.state {
+                HoldState::Denied => {
+                    let said: Value =
+                        row.denial.and_then(|said| serde_json::from_str(&said).ok()).unwrap_or_default();
+                    let text = |at: &str| said.pointer(at).and_then(Value::as_str).unwrap_or_default();
+                    let at = row.decided_ms.unwrap_or(row.created_ms);
+                    asked.note_denial(
+                        &row.of,
+                        row.key,
+                        row.hold,
+                        [text("/approver/id"), text("/reason")],
+                        at,
+                    );
+                }
+                HoldState::Forwarding
+                | HoldState::Executed
+                | HoldState::Failed
+                | HoldState::Unknown
+                | HoldState::Superseded => asked.approved(&row.key),
+                HoldState::Pending | HoldState::Approved | HoldState::Expired | HoldState::Abandoned => {}
+            }
+        }
+        asked
+    }
+
     /// Notes one more question; gives how often this tool was asked for in the session and how often denied.
     pub(super) fn asked(&mut self, of: [String; 4], now: i64) -> (u32, u32) {
         make_room(&mut self.tools, &of, |tally| tally.last);
@@ -51,23 +84,34 @@ impl Asked {
 
     pub(super) fn denied(&mut self, row: &HoldRow, by: &str, reason: &str, now: i64) {
         let of = [&row.principal, &row.session, &row.server, &row.tool].map(String::clone);
-        if let Some(tally) = self.tools.get_mut(&of) {
+        self.note_denial(&of, row.key.clone(), row.id.clone(), [by, reason], now);
+    }
+
+    fn note_denial(
+        &mut self,
+        of: &[String; 4],
+        key: String,
+        hold: String,
+        [by, reason]: [&str; 2],
+        now: i64,
+    ) {
+        if let Some(tally) = self.tools.get_mut(of) {
             tally.denied = tally.denied.saturating_add(1);
         }
-        make_room(&mut self.calls, &row.key, |denials| denials.last);
-        let times = self.calls.get(&row.key).map_or(0, |denials| denials.times).saturating_add(1);
+        make_room(&mut self.calls, &key, |denials| denials.last);
+        let times = self.calls.get(&key).map_or(0, |denials| denials.times).saturating_add(1);
         let cool_off = times
             .checked_sub(PATIENCE)
             .map_or(0, |beyond| COOL_OFF.saturating_mul(1 << beyond.min(20)).min(LONGEST));
         let denials = Denials {
-            hold: row.id.clone(),
+            hold,
             times,
             by: by.to_owned(),
             reason: reason.to_owned(),
             until: now.saturating_add(cool_off),
             last: now,
         };
-        self.calls.insert(row.key.clone(), denials);
+        self.calls.insert(key, denials);
     }
 
     /// A person let it run after all.
@@ -82,7 +126,7 @@ impl Asked {
 }
 
 fn make_room<K: Clone + Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>, key: &K, last: impl Fn(&V) -> i64) {
-    if map.len() < REMEMBERED || map.contains_key(key) {
+    if map.len() < REMEMBERED as usize || map.contains_key(key) {
         return;
     }
     if let Some(oldest) = map.iter().min_by_key(|(_, value)| last(value)).map(|(key, _)| key.clone()) {

@@ -175,7 +175,8 @@ impl Gate {
         let standing = ArcSwap::from_pointee(standing::restore(&store, i64::MIN).await?);
         let freezes = ArcSwap::from_pointee(store.frozen().await?);
         let (news, _) = broadcast::channel(256);
-        let (open, asked) = (Mutex::new(open), Mutex::default());
+        let asked = Asked::restore(store.asked(asked::REMEMBERED).await?);
+        let (open, asked) = (Mutex::new(open), Mutex::new(asked));
         Ok(Arc::new(Self { store, ledger, signer, times, open, asked, standing, freezes, news }))
     }
 

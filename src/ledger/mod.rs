@@ -39,10 +39,10 @@ pub use entry::{Detail, Entry, MAX_ENTRY_BYTES, Record, Step};
 pub use figures::Figures;
 pub use key::{load_or_create_key, load_public_key, read_public_key};
 pub use note::SignedHead;
-pub use proof::{check_proof, entry_of, head, prove};
+pub use proof::{check_consistency, check_proof, entry_of, head, prove, prove_consistency};
 pub use query::{About, Found, Gap, Hit, Page, Paging, Query, query, search};
 pub use segment::{Backwards, Follower, Line, Place, Reader};
-pub use verify::{Problem, Report, verify, verify_against};
+pub use verify::{Continued, Problem, Report, verify, verify_against};
 
 use journal::Journal;
 pub use writer::Waiting;
@@ -72,7 +72,7 @@ pub enum LedgerError {
     Checkpoint(String),
     #[error("there is no entry {seq}: the signed checkpoint covers {size} entries")]
     NoEntry { seq: u64, size: u64 },
-    #[error("inclusion proof: {0}")]
+    #[error("the proof does not hold: {0}")]
     Proof(String),
     #[error("{}: {source}", .path.display())]
     Io { path: PathBuf, source: io::Error },

@@ -12,6 +12,7 @@
 //! | a rule blocks, or it could not be judged | Denied | Blocked |
 //! | ran only because policy just observes | Observed | Logged |
 //! | a person reverted it | Modified | Restored |
+//! | it could not be reverted | Observed | Uncorrected |
 //!
 //! What has no attribute in OCSF stands under `unmapped`. Arguments are not exported; the ledger has none.
 
@@ -53,7 +54,11 @@ fn verdict(record: &Record, about: Option<&About>) -> Option<(Word, Word)> {
         },
         "refused" => (DENIED, (2, "Blocked")),
         "settled" => (ALLOWED, ALLOWED),
-        "reverted" => (MODIFIED, (9, "Restored")),
+        "reverted" => match text("result")? {
+            "reverted" => (MODIFIED, (9, "Restored")),
+            "waiting" => return None,
+            _ => (OBSERVED, (13, "Uncorrected")),
+        },
         _ => return None,
     })
 }

@@ -1,12 +1,16 @@
-//! Inclusion proofs as `c2sp.org/tlog-proof` text: one entry can be shown to others, and checked
-//! offline, without the rest of the ledger.
+//! Proofs that can be shown to others and checked offline, without the rest of the ledger: that an entry is in it, as
+//! `c2sp.org/tlog-proof` text, and that it continues what an earlier checkpoint covered, as a witness is asked in
+//! `c2sp.org/tlog-witness`.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use data_encoding::BASE64;
 use ed25519_dalek::VerifyingKey;
-use tlog_tiles::{Hash, TileHashReader, check_record, prove_record, record_hash};
+use tlog_tiles::{
+    EMPTY_HASH, Hash, TileHashReader, TreeProof, check_record, check_tree, prove_record, prove_tree,
+    record_hash,
+};
 
 use super::journal::CHECKPOINT;
 use super::note;
@@ -77,6 +81,66 @@ pub fn check_proof(proof: &str, entry: &[u8], key: &VerifyingKey) -> Result<(u64
     let head = note::open(note.as_bytes(), key)?;
     check_record(&path, head.size, root(&head)?, seq, record_hash(entry)).map_err(refuse)?;
     Ok((seq, head))
+}
+
+/// Proves that the newest checkpoint continues `kept`: the body of a request to a witness.
+pub fn prove_consistency(dir: &Path, key: &VerifyingKey, kept: &[u8]) -> Result<String, LedgerError> {
+    let kept = note::open(kept, key)?;
+    let newest = head(dir, key)?.ok_or_else(|| refuse("no checkpoint is signed here yet"))?;
+    let mut text = format!("old {}\n", kept.size);
+    for hash in consistency(&Tiles::new(dir), &kept, &newest)? {
+        let _ = writeln!(text, "{hash}");
+    }
+    text.push('\n');
+    text.push_str(&newest.note);
+    Ok(text)
+}
+
+/// Checks such a proof against the checkpoint that was kept. Returns both.
+pub fn check_consistency(
+    proof: &str,
+    kept: &[u8],
+    key: &VerifyingKey,
+) -> Result<(SignedHead, SignedHead), LedgerError> {
+    let (path, note) =
+        proof.split_once("\n\n").ok_or_else(|| refuse("no empty line before the checkpoint"))?;
+    let mut lines = path.lines();
+    let old = lines.next().and_then(|line| line.strip_prefix("old ")?.parse::<u64>().ok());
+    let path = lines.map(Hash::parse_hash).collect::<Result<Vec<_>, _>>().map_err(refuse)?;
+    let (kept, newest) = (note::open(kept, key)?, note::open(note.as_bytes(), key)?);
+    if old != Some(kept.size) {
+        return Err(refuse(format!("it does not begin at the {} entries of the kept checkpoint", kept.size)));
+    }
+    follows(&path, &kept, &newest)?;
+    Ok((kept, newest))
+}
+
+/// The hashes that lead from one signed head to a later one, read from the tiles and checked.
+pub(super) fn consistency(
+    tiles: &Tiles,
+    old: &SignedHead,
+    new: &SignedHead,
+) -> Result<TreeProof, LedgerError> {
+    let reader = TileHashReader::new(new.size, root(new)?, tiles);
+    let path = match old.size {
+        // Everything continues nothing.
+        0 => Vec::new(),
+        size if size > new.size => {
+            return Err(refuse(format!("{size} entries cannot come before {}", new.size)));
+        }
+        size => prove_tree(new.size, size, &reader).map_err(refuse)?,
+    };
+    follows(&path, old, new)?;
+    Ok(path)
+}
+
+fn follows(path: &TreeProof, old: &SignedHead, new: &SignedHead) -> Result<(), LedgerError> {
+    let (before, after) = (root(old)?, root(new)?);
+    match old.size {
+        0 if path.is_empty() && before == EMPTY_HASH => Ok(()),
+        0 => Err(refuse("there is nothing to lead from")),
+        size => check_tree(path, new.size, after, size, before).map_err(refuse),
+    }
 }
 
 fn root(head: &SignedHead) -> Result<Hash, LedgerError> {

@@ -10,6 +10,7 @@ use tlog_tiles::{Hash, Tile, record_hash};
 
 use super::journal::{CHECKPOINT, PAST_CHECKPOINTS};
 use super::note::{self, PastHead};
+use super::proof::consistency;
 use super::segment::{Line, Place, Reader};
 use super::tree::{Edge, Tiles, hashes, leaf_tile};
 use super::{LedgerError, Record, SignedHead};
@@ -27,11 +28,23 @@ pub struct Report {
     pub checkpoints: u64,
     /// The signed root, in base64.
     pub root: Option<String>,
+    /// What leads from a checkpoint that was kept elsewhere to the newest one, if it does.
+    pub continued: Option<Continued>,
     /// The line that is incomplete, if the last one is: still being written, or cut by a kill.
     pub torn: Option<Place>,
     pub problems: Vec<Problem>,
     /// Problems beyond those listed.
     pub more: u64,
+}
+
+/// A consistency proof (RFC 6962) that holds, in figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Continued {
+    /// Entries that the kept checkpoint covers.
+    pub from: u64,
+    /// Entries that the newest one covers.
+    pub to: u64,
+    pub hashes: usize,
 }
 
 impl Report {
@@ -69,6 +82,8 @@ pub enum Problem {
     NoTile { tile: String },
     #[error("{file}: {why}")]
     Checkpoint { file: String, why: String },
+    #[error("{file}: nothing leads from its {from} entries to the {to} of the newest checkpoint: {why}")]
+    Inconsistent { file: String, from: u64, to: u64, why: String },
     #[error("{file}: the signed root over {size} entries is {signed}, the entries lead to {found}")]
     Root { file: String, size: u64, signed: String, found: String },
 }
@@ -90,8 +105,8 @@ pub fn verify(dir: &Path, key: &VerifyingKey) -> Result<Report, LedgerError> {
     verify_against(dir, key, None)
 }
 
-/// The same, and against a checkpoint that was kept elsewhere, given with the name to call it by: the ledger must
-/// hold every entry it covers and lead to its root.
+/// The same, and against a checkpoint that was kept elsewhere, given with the name to call it by: a proof must lead from
+/// it to the newest one, and the ledger must hold every entry it covers and lead to its root.
 pub fn verify_against(
     dir: &Path,
     key: &VerifyingKey,
@@ -99,16 +114,13 @@ pub fn verify_against(
 ) -> Result<Report, LedgerError> {
     let mut report = Report::default();
     let mut heads = read_heads(dir, key, &mut report)?;
-    if let Some((file, note)) = kept {
-        let head = note::open(note, key)?;
-        if heads.last().is_none_or(|newest| newest.head.size < head.size) {
-            let why = format!("covers {} entries, and nothing signed here covers as many", head.size);
-            report.add(Problem::Checkpoint { file: file.into(), why });
-        }
-        let at = heads.partition_point(|known| known.head.size <= head.size);
-        heads.insert(at, Head { file: file.into(), head });
-    }
     let tiles = Tiles::new(dir);
+    if let Some((file, note)) = kept {
+        let head = Head { file: file.into(), head: note::open(note, key)? };
+        compare_kept(&head, heads.last(), &tiles, &mut report);
+        let at = heads.partition_point(|known| known.head.size <= head.head.size);
+        heads.insert(at, head);
+    }
 
     let mut from_tiles = Walk::new(&heads, &tiles);
     from_tiles.read_tiles()?;
@@ -125,6 +137,19 @@ pub fn verify_against(
         from_entries.tell(&mut report);
     }
     Ok(report)
+}
+
+fn compare_kept(kept: &Head, newest: Option<&Head>, tiles: &Tiles, report: &mut Report) {
+    let (file, from) = (kept.file.clone(), kept.head.size);
+    let Some(newest) = newest.filter(|newest| newest.head.size >= from) else {
+        let why = format!("covers {from} entries, and nothing signed here covers as many");
+        return report.add(Problem::Checkpoint { file, why });
+    };
+    let to = newest.head.size;
+    match consistency(tiles, &kept.head, &newest.head) {
+        Ok(path) => report.continued = Some(Continued { from, to, hashes: path.len() }),
+        Err(error) => report.add(Problem::Inconsistent { file, from, to, why: reason(error) }),
+    }
 }
 
 /// A signed head and the file it was found in.
@@ -192,7 +217,7 @@ fn read_heads(dir: &Path, key: &VerifyingKey, report: &mut Report) -> Result<Vec
 /// An error without the words that its problem says already.
 fn reason(error: LedgerError) -> String {
     match error {
-        LedgerError::Checkpoint(why) | LedgerError::Entry(why) => why,
+        LedgerError::Checkpoint(why) | LedgerError::Entry(why) | LedgerError::Proof(why) => why,
         other => other.to_string(),
     }
 }

@@ -22,27 +22,16 @@ const NOON: i64 = 1_795_176_000_000;
 
 fn row(id: &str, session: &str, class: &str, crisis: bool) -> HoldRow {
     HoldRow {
-        id: id.into(),
-        key: id.into(),
-        digest: "ab".repeat(32),
-        state: HoldState::Pending,
-        version: 1,
         created_ms: NOON,
         expires_ms: NOON + 3_600_000,
+        digest: "ab".repeat(32),
         session: session.into(),
         principal: "hermes".into(),
-        server: "mail".into(),
         tool: "send_\u{202e}mail\nX: y".into(),
         class: class.into(),
         crisis,
         shown: json!({ "arguments": { "to": "ann@example.com", "text": "hunter2" } }).to_string(),
-        decision: None,
-        decided_ms: None,
-        count: 1,
-        needs: "{}".into(),
-        approvals: 0,
-        escalated: 0,
-        edited: None,
+        ..crate::store::tests::hold(id)
     }
 }
 

@@ -22,12 +22,10 @@ use std::time::Duration;
 use ed25519_dalek::VerifyingKey;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use access::Asked;
@@ -41,12 +39,12 @@ pub use sign_in::{Code, Pairable};
 
 use crate::firewall::{Firewall, now};
 use crate::gate::Times;
+use crate::listen::{self, Manners};
 use crate::store::Store;
 
-/// How long a browser may take to send its request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections at the same time; a browser has six, and one for events to a tab.
-const CONNECTIONS: usize = 128;
+/// A browser has six connections, and one for events to a tab. Pages that listen would go on for ever.
+const MANNERS: Manners =
+    Manners { patience: Duration::from_secs(10), connections: 128, grace: Duration::from_millis(200) };
 /// How often what nobody announces is looked at for those who listen.
 const GLANCE: Duration = Duration::from_secs(1);
 
@@ -73,43 +71,10 @@ pub struct Parts {
 }
 
 /// Accepts browsers until `stop` turns true.
-pub async fn serve(listener: TcpListener, operator: Arc<Operator>, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, operator: Arc<Operator>, stop: watch::Receiver<bool>) {
     let announcing = tokio::spawn(Arc::clone(&operator).announce());
-    let graceful = hyper_util::server::graceful::GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        let Ok((stream, _)) = accepted else {
-            // Out of descriptors: those under way will give some back.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        // Whoever comes when all places are taken is turned away, so that nobody can fill the memory.
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
-        let _ = stream.set_nodelay(true);
-        let operator = Arc::clone(&operator);
-        let service = service_fn(move |request| {
-            let operator = Arc::clone(&operator);
-            async move { Ok::<_, std::convert::Infallible>(operator.answer(request).await) }
-        });
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let _place = place;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a person's connection ended early");
-            }
-        });
-    }
+    listen::serve(listener, MANNERS, stop, move |request, _| Arc::clone(&operator).answer(request)).await;
     announcing.abort();
-    // Pages that listen would go on for ever.
-    let _ = tokio::time::timeout(Duration::from_millis(200), graceful.shutdown()).await;
 }
 
 impl Operator {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::HoldState;
+
 /// One approver's word towards a quorum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoteRow {
@@ -40,6 +42,20 @@ pub struct FreezeRow {
     pub by: String,
     pub reason: String,
     pub at_ms: i64,
+}
+
+/// A hold, as far as it tells how often somebody was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedRow {
+    pub hold: String,
+    pub key: String,
+    /// Principal, session, server and tool.
+    pub of: [String; 4],
+    pub state: HoldState,
+    pub created_ms: i64,
+    pub decided_ms: Option<i64>,
+    /// The receipt, if it was denied.
+    pub denial: Option<String>,
 }
 
 /// A decided hold, as far as figures need it.

@@ -12,7 +12,7 @@ mod reviews;
 mod rows;
 pub mod sqlite;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod warrants;
 
 use std::fmt;
@@ -22,7 +22,7 @@ use std::pin::Pin;
 
 use herma_warrant::warrant::WarrantId;
 
-pub use decisions::{Decided, Edited, FreezeRow, StandingRow, VoteRow};
+pub use decisions::{AskedRow, Decided, Edited, FreezeRow, StandingRow, VoteRow};
 pub use erasure::{Erase, Erased};
 pub use notices::{ChannelOff, Notice, Notified};
 pub use people::{ApproverRow, KeyKind, KeyRow};
@@ -95,6 +95,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// The decided holds since then.
     fn decided_since(&self, since_ms: i64) -> Task<'_, Vec<Decided>>;
+
+    /// The newest holds, oldest of them first.
+    fn asked(&self, limit: u32) -> Task<'_, Vec<AskedRow>>;
 
     fn add_standing(&self, row: StandingRow) -> Task<'_, ()>;
 

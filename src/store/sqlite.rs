@@ -19,9 +19,10 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    ApproverRow, Assigned, ChannelOff, Decided, Erase, Erased, Flag, FreezeRow, HoldChange, HoldFilter,
-    HoldRow, KeyRow, Latch, LatchEvent, Notice, Notified, Pinned, Purged, ReviewChange, ReviewRow,
-    ReviewState, RevokedRow, StandingRow, Store, StoreError, Task, Unusable, UseUp, VoteRow, WarrantState,
+    ApproverRow, AskedRow, Assigned, ChannelOff, Decided, Erase, Erased, Flag, FreezeRow, HoldChange,
+    HoldFilter, HoldRow, KeyRow, Latch, LatchEvent, Notice, Notified, Pinned, Purged, ReviewChange,
+    ReviewRow, ReviewState, RevokedRow, StandingRow, Store, StoreError, Task, Unusable, UseUp, VoteRow,
+    WarrantState,
 };
 use connection::Failure;
 
@@ -142,6 +143,10 @@ impl Store for Sqlite {
 
     fn decided_since(&self, since_ms: i64) -> Task<'_, Vec<Decided>> {
         self.ask(move |db| decisions::decided_since(db, since_ms))
+    }
+
+    fn asked(&self, limit: u32) -> Task<'_, Vec<AskedRow>> {
+        self.ask(move |db| decisions::asked(db, limit))
     }
 
     fn add_standing(&self, row: StandingRow) -> Task<'_, ()> {

@@ -13,7 +13,8 @@ fn open(dir: &TempDir) -> Sqlite {
     Sqlite::open(dir.path()).unwrap()
 }
 
-fn hold(id: &str) -> HoldRow {
+/// A hold of a call that waits for the first look.
+pub(crate) fn hold(id: &str) -> HoldRow {
     HoldRow {
         id: id.into(),
         key: format!("key of {id}"),

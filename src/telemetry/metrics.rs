@@ -10,23 +10,24 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 use super::Telemetry;
 use crate::gate::Gate;
 use crate::ledger::Ledger;
+use crate::listen::{self, Manners};
 use crate::store::{HoldRow, HoldState, Store};
 
 const ROUTES: [&str; 4] = ["execute", "gate", "review", "block"];
 const CLASSES: [&str; 4] = ["read_only", "local_reversible", "external", "critical"];
 /// Upper ends, in seconds, of how long people take.
 const DECISION: [u64; 9] = [1, 2, 5, 10, 30, 60, 300, 900, 3600];
-/// A scraper that says nothing for so long is cut off.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A scraper or two.
+const MANNERS: Manners =
+    Manners { patience: Duration::from_secs(10), connections: 16, grace: Duration::ZERO };
 
 /// What is counted as it happens.
 #[derive(Debug, Default)]
@@ -77,27 +78,12 @@ pub struct Sources {
     pub store: Arc<dyn Store>,
 }
 
-/// Serves `/metrics` until the daemon ends.
-pub async fn serve(listener: TcpListener, sources: Arc<Sources>) {
+/// Serves `/metrics` until `stop` turns true.
+pub async fn serve(listener: TcpListener, sources: Arc<Sources>, stop: watch::Receiver<bool>) {
     tokio::spawn(count_decisions(Arc::clone(&sources)));
     let Ok(address) = listener.local_addr() else { return };
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let sources = Arc::clone(&sources);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, Arc::clone(&sources), address));
-            let served = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = served.await {
-                tracing::debug!(%error, "a scraper's connection ended");
-            }
-        });
-    }
+    listen::serve(listener, MANNERS, stop, move |request, _| answer(request, Arc::clone(&sources), address))
+        .await;
 }
 
 async fn count_decisions(sources: Arc<Sources>) {
@@ -115,7 +101,7 @@ async fn answer(
     request: Request<Incoming>,
     sources: Arc<Sources>,
     address: SocketAddr,
-) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
+) -> Response<Full<Bytes>> {
     let reply = |status, text: String| {
         let mut response = Response::new(Full::new(text.into()));
         *response.status_mut() = status;
@@ -127,13 +113,13 @@ async fn answer(
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let named = [address.to_string(), format!("localhost:{}", address.port())];
     if !named.iter().any(|name| name == host) {
-        return Ok(reply(StatusCode::MISDIRECTED_REQUEST, "this name is not served here\n".into()));
+        return reply(StatusCode::MISDIRECTED_REQUEST, "this name is not served here\n".into());
     }
-    Ok(match (request.method(), request.uri().path()) {
+    match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => reply(StatusCode::OK, page(&sources).await),
         (_, "/metrics") => reply(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into()),
         _ => reply(StatusCode::NOT_FOUND, "only /metrics is here\n".into()),
-    })
+    }
 }
 
 /// A string takes all that is written to it.

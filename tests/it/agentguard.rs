@@ -49,12 +49,6 @@ async fn ask(house: &House, body: &Value) -> Value {
     said
 }
 
-async fn record(house: &House, pattern: &str) -> Vec<Value> {
-    let output = house.cli(&["audit", "grep", pattern, "--json"]).await;
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["detail"].take()).collect()
-}
-
 #[tokio::test]
 async fn every_recorded_request_is_answered_in_its_own_words() {
     let (open, shut) = (house(OPEN).await, house(&OPEN.replace("execute", "block")).await);
@@ -82,9 +76,8 @@ async fn every_recorded_request_is_answered_in_its_own_words() {
         }
     }
     assert!(seen > 200, "{seen}");
-    let calls = record(&open, r#""routed""#).await;
+    let calls = open.recorded(r#""principal":"fleet-7".*"step":"routed""#, 1).await;
     assert!(calls.iter().all(|call| call["carrier"] == "hook" && call["server"] == "hermes"));
-    assert!(calls.iter().any(|call| call["principal"] == "fleet-7"));
 }
 
 #[tokio::test]
@@ -188,15 +181,7 @@ async fn what_a_plugin_tells_afterwards_is_in_the_record_and_takes_a_password_if
         let reply = endpoint.with("authorization", &format!("Basic {}", basic(word))).post(&ran).await;
         assert!(reply.head.start.contains(status), "{word}: {}", reply.head.start);
     }
-    let ended = soon("the end of the call", async {
-        loop {
-            match record(&house, r#""outcome":"error""#).await.pop() {
-                Some(ended) => break ended,
-                None => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
-            }
-        }
-    })
-    .await;
+    let ended = &house.recorded(r#""outcome":"error""#, 1).await[0];
     assert_eq!((&ended["bytes"], &ended["took_us"]), (&json!(4), &json!(12_000)), "{ended}");
 }
 
@@ -259,7 +244,7 @@ async fn callbacks_of(version: &str) {
         assert_eq!(said[name]["action"], "block", "{said}");
         assert!(said[name]["message"].as_str().unwrap().contains(why), "{said}");
     }
-    let calls = record(&house, r#""routed""#).await;
+    let calls = house.recorded(r#""routed""#, 4).await;
     assert_eq!(calls.len(), 4, "{calls:?}");
     assert!(calls.iter().all(|call| call["principal"] == "fleet-7" && call["session"] == "s"), "{calls:?}");
 }

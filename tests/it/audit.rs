@@ -85,8 +85,17 @@ async fn a_proof_and_a_kept_checkpoint_are_checked_against_the_running_ledger() 
     let said = told(&house, &["audit", "verify-proof", proof.to_str().unwrap()]).await;
     assert!(said.contains("\"step\":\"routed\""), "{said}");
     house.start().await;
-    let verified = told(&house, &["audit", "verify", "--checkpoint", kept.to_str().unwrap()]).await;
+    let kept = kept.to_str().unwrap();
+    let verified = told(&house, &["audit", "verify", "--checkpoint", kept]).await;
     assert!(verified.contains("intact") && verified.contains("continues"), "{verified}");
+
+    // The other way about, away from here: the newest head and what leads to it, for whoever keeps the old one.
+    let path = house.path().join("consistency.txt");
+    std::fs::write(&path, told(&house, &["audit", "consistency", kept]).await).unwrap();
+    let path = path.to_str().unwrap();
+    let said = told(&house, &["audit", "verify-proof", path, "--checkpoint", kept]).await;
+    assert!(said.contains("continues"), "{said}");
+    assert!(!house.cli(&["audit", "verify-proof", path]).await.status.success());
 }
 
 #[tokio::test]

@@ -1,12 +1,15 @@
-//! Ten thousand calls that wait: people still find the one that matters, and nobody else is slowed down.
+//! Ten thousand calls that wait, and one agent that does not stop asking: people still find the one that matters, nobody else
+//! is slowed down, and what it costs has a bound.
 use std::time::{Duration, Instant};
 
+use data_encoding::HEXLOWER;
 use rusqlite::Connection;
+use sha2::{Digest, Sha256};
 
 use crate::{
     browser::Browser,
-    house::Plan,
-    wire::{Upstream, soon},
+    house::{House, Plan},
+    wire::{PATIENCE, Upstream, soon},
 };
 
 const RULES: &str = r#"
@@ -26,15 +29,25 @@ const WAITS: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"
 const RUNS: &str =
     r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"look","arguments":{"at":"x"}}}"#;
 
-/// The best of three: the machine may be busy with something else.
-async fn took<T, F: Future<Output = T>>(what: impl Fn() -> F) -> Duration {
-    let mut best = Duration::MAX;
-    for _ in 0..3 {
-        let begun = Instant::now();
+/// How long it takes: at best, for the machine may be busy with something else.
+async fn took<F: Future>(limit: Duration, what: impl Fn() -> F) -> Duration {
+    let (begun, mut best) = (Instant::now(), Duration::MAX);
+    while best > limit && begun.elapsed() < PATIENCE {
+        let one = Instant::now();
         what().await;
-        best = best.min(begun.elapsed());
+        best = best.min(one.elapsed());
     }
     best
+}
+
+/// Resident memory of the daemon in MiB: now, and at the most so far.
+fn memory(house: &House) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", house.daemon_pid())).unwrap();
+    let kib = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    (kib("VmRSS:") >> 10, kib("VmHWM:") >> 10)
 }
 
 #[tokio::test]
@@ -45,14 +58,16 @@ async fn ten_thousand_calls_that_wait_slow_nobody_down_and_hide_no_crisis() {
     let client = house.endpoint("x");
     let agent = tokio::spawn(async move { client.post(WAITS).await.json().await });
     house.held().await;
+    let (before, _) = memory(&house);
     house.kill().await;
     agent.abort();
+    // As many as a hundred and fifty-seven agents may have waiting, each all that it may.
     let database = Connection::open(house.path().join("herma.db")).unwrap();
     database
         .execute_batch(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
              INSERT INTO holds SELECT 'h-n' || i, 'key' || i, digest, state, version, created_ms + i,
-                 expires_ms + 600000, 's' || i, 'agent' || (i % 300), server, tool, class, i = 9999, shown, decision,
+                 expires_ms + 600000, 's' || i, 'agent' || (i % 157), server, tool, class, i = 9999, shown, decision,
                  decided_ms, count, needs, approvals, escalated, edited FROM holds, n;",
         )
         .unwrap();
@@ -66,20 +81,19 @@ async fn ten_thousand_calls_that_wait_slow_nobody_down_and_hide_no_crisis() {
     assert_eq!(inbox["groups"][0]["rows"][0]["id"], "h-n9999");
     assert_eq!(inbox["groups"][1]["more"], 10_000 - 50);
 
-    let page = took(|| async { assert_eq!(ada.get("/").await.status(), 200) }).await;
-    assert!(page < Duration::from_secs(1), "the inbox took {page:?}");
-    let hold = took(|| async { ada.get("/op/v1/holds/h-n17").await.good() }).await;
-    assert!(hold < Duration::from_secs(1), "a hold took {hold:?}");
-    let other = took(|| async { house.endpoint("x").post(RUNS).await.json().await }).await;
-    assert!(other < Duration::from_millis(500), "a call that need not wait took {other:?}");
+    let second = Duration::from_secs(1);
+    let page = took(second, || async { assert_eq!(ada.get("/").await.status(), 200) }).await;
+    assert!(page < second, "the inbox took {page:?}");
+    let hold = took(second, || async { ada.get("/op/v1/holds/h-n17").await.good() }).await;
+    assert!(hold < second, "a hold took {hold:?}");
+    let other = took(second / 2, || async { house.endpoint("x").post(RUNS).await.json().await }).await;
+    assert!(other < second / 2, "a call that need not wait took {other:?}");
 
-    let status = std::fs::read_to_string(format!("/proc/{}/status", house.daemon_pid())).unwrap();
-    let kib: u64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok())
-        .unwrap();
-    println!("inbox {page:?}, hold {hold:?}, other call {other:?}, {} MiB", kib / 1024);
-    assert!(kib < 256 << 10, "{kib} KiB");
+    let (now, most) = memory(&house);
+    println!(
+        "inbox {page:?}, hold {hold:?}, other call {other:?}, {before} MiB before, {now} now, {most} at most"
+    );
+    assert!(most < before + 96, "{before} MiB before, {most} at most");
 
     let listing: Vec<_> =
         (0..60).map(|_| async { ada.open(&ada.bytes("GET", "/op/v1/events", &[], "")).await }).collect();
@@ -92,4 +106,55 @@ async fn ten_thousand_calls_that_wait_slow_nobody_down_and_hide_no_crisis() {
     }
     assert!(refused >= 10, "nobody counts who listens: {refused}");
     ada.get("/op/v1/me").await.good();
+}
+
+const ASKED: u32 = 5000;
+
+/// What one agent asks again and again, each time a little otherwise. It is heavy where nothing has to be judged.
+fn asks(number: u32) -> String {
+    let pad = "x".repeat(16 << 10);
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{number},"method":"tools/call","params":{{"name":"send_mail","arguments":{{"to":"ann{number}"}},"_meta":{{"pad":"{pad}"}}}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn an_agent_that_asks_without_end_fills_its_own_places_and_nobody_elses() {
+    const TOKEN: &str = "herma_0123456789abcdef0123456789abcdef";
+    let upstream = Upstream::open().await;
+    let agent = format!(
+        "[[agent]]\nname = \"flood\"\ntoken_sha256 = \"{}\"\n",
+        HEXLOWER.encode(&Sha256::digest(TOKEN))
+    );
+    let house = Plan::default().url("x", &upstream.url).rules(RULES).rules(&agent).open().await;
+    let log = upstream.answer_everything();
+    let flood = house.endpoint("x").with("x-herma-token", TOKEN);
+    // One session's places; the answers keep their clients waiting.
+    let mut places = Vec::new();
+    for number in 0..16 {
+        places.push(flood.post(asks(number)).await);
+    }
+    assert_eq!(house.holds().await.len(), places.len());
+    let (before, _) = memory(&house);
+
+    let others = async {
+        for _ in 0..20 {
+            let answer = house.endpoint("x").post(RUNS).await.json().await;
+            assert_eq!(answer["result"]["content"][0]["text"], "ran", "{answer}");
+        }
+    };
+    let begun = Instant::now();
+    let mut refused = 0;
+    tokio::join!(
+        others,
+        flood.post_each((16..16 + ASKED).map(asks), |head, body| {
+            assert_eq!(head.status(), 200);
+            refused += u32::from(crate::wire::contains(body, b"already wait for a person"));
+        })
+    );
+    let (now, most) = memory(&house);
+    println!("{before} MiB before, {now} now, {most} at most, {:?}", begun.elapsed());
+    assert_eq!((refused, house.holds().await.len()), (ASKED, places.len()));
+    assert!(most < before + 24, "80 MiB were asked: {before} MiB before, {now} now, {most} at most");
+    assert_eq!(log.calls(), 20);
 }

@@ -42,7 +42,7 @@ pub(crate) fn direct() -> bool {
 
 #[derive(Default)]
 pub(crate) struct Plan {
-    top: String,
+    pack: Option<String>,
     listen: String,
     config: String,
     upstreams: Vec<(String, String)>,
@@ -56,9 +56,9 @@ impl Plan {
         self
     }
 
-    /// With lines that stand before every table.
-    pub(crate) fn top(mut self, lines: &str) -> Self {
-        self.top += lines;
+    /// With a rule pack of one's own.
+    pub(crate) fn pack(mut self, text: &str) -> Self {
+        self.pack = Some(text.to_owned());
         self
     }
 
@@ -121,7 +121,13 @@ impl House {
         let mut house = Self::empty();
         house.upstreams = plan.upstreams;
         house.env = plan.env;
-        let config = format!("{}[listen]\nagent = \"127.0.0.1:0\"\n{}{}", plan.top, plan.listen, plan.config);
+        let mut top = String::new();
+        if let Some(text) = plan.pack {
+            let pack = house.path().join("pack.toml");
+            std::fs::write(&pack, text).unwrap();
+            top += &format!("rule_packs = [{pack:?}]\n");
+        }
+        let config = format!("{top}[listen]\nagent = \"127.0.0.1:0\"\n{}{}", plan.listen, plan.config);
         std::fs::write(house.dir.path().join("herma.toml"), config).unwrap();
         if !direct() {
             house.start().await;
@@ -253,6 +259,24 @@ impl House {
         let id = self.held().await;
         let output = self.cli(&["holds", "deny", &id, "--reason", reason]).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What the entries say that have this in them, once there are so many: what only read or was refused is written
+    /// a moment after its answer.
+    pub(crate) async fn recorded(&self, pattern: &str, least: usize) -> Vec<Value> {
+        soon("the record", async {
+            loop {
+                let output = self.cli(&["audit", "grep", pattern, "--json"]).await;
+                let text = String::from_utf8(output.stdout).unwrap();
+                let line = |line| serde_json::from_str::<Value>(line).unwrap()["detail"].take();
+                let found: Vec<_> = text.lines().map(line).collect();
+                if found.len() >= least {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
     }
 
     pub(crate) fn stderr(&self) -> String {

@@ -444,11 +444,8 @@ becomes = { tool = "create_entities", args = { entities = [{ name = "Ann" }] } }
 
 #[tokio::test]
 async fn a_deleted_note_comes_back_as_it_was_read_before() {
-    let packs = tempfile::tempdir().unwrap();
-    let pack = packs.path().join("notes.toml");
-    std::fs::write(&pack, DELETED).unwrap();
     let look = LOOK.replace(r#""*""#, r#""*_entities""#);
-    let plan = Plan::default().top(&format!("rule_packs = [{pack:?}]\n")).rules(&look);
+    let plan = Plan::default().pack(DELETED).rules(&look);
     let mut scene = Scene::wrapped_by(plan, memory, &MEMORY).await;
     let entity = json!({ "name": "Ann", "entityType": "person", "observations": ["likes tea"] });
     scene.call("create_entities", json!({ "entities": [entity] })).await;
@@ -536,7 +533,7 @@ id = "post.later"
 reason = "Posts a note"
 tools = ["post_note"]
 effect = "change"
-undo = { kind = "delay", seconds = 30 }
+undo = { kind = "delay", seconds = 600 }
 match = [{ server = "x", tool = "post_note", args = {} }]
 
 [[tool]]
@@ -550,14 +547,9 @@ match = [{ server = "x", tool = "post_soon", args = {} }]
 
 #[tokio::test]
 async fn a_delayed_call_runs_unless_somebody_stops_it() {
-    let packs = tempfile::tempdir().unwrap();
-    let pack = packs.path().join("later.toml");
-    std::fs::write(&pack, DELAYED).unwrap();
     let upstream = Upstream::open().await;
     let rules = LOOK.replace("files", "x");
-    let plan =
-        Plan::default().top(&format!("rule_packs = [{pack:?}]\n")).url("x", &upstream.url).rules(&rules);
-    let house = plan.open().await;
+    let house = Plan::default().pack(DELAYED).url("x", &upstream.url).rules(&rules).open().await;
     let log = upstream.answer_everything();
     let client = house.endpoint("x");
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"post_note","arguments":{"text":"hello"}}}"#;

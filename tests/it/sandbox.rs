@@ -175,14 +175,6 @@ impl Scene {
         Told { output, lines }
     }
 
-    /// What entries say that have this in them.
-    async fn record(&self, pattern: &str) -> Vec<Value> {
-        let output = self.house.cli(&["audit", "grep", pattern, "--json"]).await;
-        let text = String::from_utf8(output.stdout).unwrap();
-        let line = |line| serde_json::from_str::<Value>(line).unwrap()["detail"].take();
-        text.lines().map(line).collect()
-    }
-
     fn assign(&self, to: &str, warrant: &Warrant) {
         let mut control = Client::connect(self.house.path()).unwrap();
         control.ask_with(&Ask::AssignWarrant { party: to.into() }, &warrant.encode()).unwrap();
@@ -235,7 +227,7 @@ raise SystemExit(7)
     assert_ne!(said["token"], *REAL);
     assert!(!Path::new(said["where"].as_str().unwrap()).exists());
 
-    let calls = scene.record(r#""routed""#).await;
+    let calls = scene.house.recorded(r#""routed""#, 2).await;
     let tools: Vec<_> = calls.iter().map(|line| line["tool_name"].as_str().unwrap()).collect();
     assert_eq!(tools, ["read_file", "terminal"], "{calls:?}");
     for call in &calls {
@@ -244,7 +236,7 @@ raise SystemExit(7)
             (&json!("sandbox"), &json!("authorised"), &json!("execute"))
         );
     }
-    let run = &scene.record(r#""run":"run-"#).await[0];
+    let run = &scene.house.recorded(r#""run":"run-"#, 1).await[0];
     assert_eq!(run["tools"].as_array().unwrap().len(), 7, "{run}");
     assert_eq!(run["parent"], "unknown");
 }
@@ -340,7 +332,7 @@ tell(none=call("read_file", token="", path="/a"), junk=call("read_file", token="
         assert!(!answer.to_string().contains("output"), "{name}");
     }
     assert_eq!(second.tools().len(), 0, "{:?}", second.calls());
-    assert_eq!(scene.record(r#""refused""#).await.len(), 7);
+    assert_eq!(scene.house.recorded(r#""refused""#, 7).await.len(), 7);
 }
 
 #[tokio::test]
@@ -384,7 +376,7 @@ tell(may=call("read_file", path="/srv/a"), other=call("read_file", path="/srv/b"
     assert_refused(&told.only()["other"], "path");
     assert_refused(&told.only()["shell"], "not among those that are granted");
     assert_eq!(agent.tools(), ["read_file"]);
-    let run = &scene.record(r#""run":"run-"#).await[0];
+    let run = &scene.house.recorded(r#""run":"run-"#, 1).await[0];
     assert_eq!(run["tools"], json!(["read_file"]));
 }
 
@@ -401,7 +393,7 @@ async fn where_calls_are_only_watched_a_script_without_a_warrant_runs_and_the_re
     let (scene, agent) = (scene(&trusting("[policy]\nmode = \"observe\"")).await, Agent::open());
     let told = scene.run(&agent, r#"tell(answer=call("read_file", path="/a"))"#).await;
     assert_eq!(told.only()["answer"], json!({ "output": "ran read_file" }), "{}", told.all());
-    let call = &scene.record(r#""routed""#).await[0];
+    let call = &scene.house.recorded(r#""routed""#, 1).await[0];
     assert_eq!((&call["would"], &call["rule"]), (&json!("block"), &json!("warrant")), "{call}");
 }
 
@@ -663,7 +655,7 @@ async fn real_hermes(install: &[&str]) -> (String, Vec<Value>) {
     hermes.env("VIRTUAL_ENV", scene.dir.path().join("shim")).env("TERMINAL_CWD", scene.workspace());
     let output = soon("hermes", hermes.kill_on_drop(true).output()).await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let calls = scene.record(r#""routed""#).await;
+    let calls = scene.house.recorded(r#""routed""#, 3).await;
     (format!("{text}\n{}", String::from_utf8_lossy(&output.stderr)), calls)
 }
 

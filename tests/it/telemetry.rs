@@ -201,7 +201,17 @@ async fn figures_are_what_prometheus_reads_and_count_what_happened() {
     assert_eq!(figure(&metrics(&house).await, "herma_holds_pending"), 1.0);
     assert!(house.cli(&["holds", "approve", &hold]).await.status.success());
     waiting.await.unwrap();
-    let samples = metrics(&house).await;
+    // Decisions are counted by whoever hears of them, a moment after.
+    let samples = soon("the decision to be counted", async {
+        loop {
+            let samples = metrics(&house).await;
+            if figure(&samples, "herma_decision_seconds_count") > 0.0 {
+                break samples;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
     assert_eq!(figure(&samples, "herma_holds_pending"), 0.0);
     let gated: f64 = samples
         .iter()

@@ -228,6 +228,22 @@ impl Endpoint {
     pub(crate) async fn post(&self, body: impl AsRef<[u8]>) -> Reply {
         self.send("POST", body.as_ref()).await
     }
+
+    /// Posts one body after the other on one connection, and gives each answer to `told`.
+    pub(crate) async fn post_each(
+        &self,
+        bodies: impl Iterator<Item = String>,
+        mut told: impl FnMut(&Head, &[u8]),
+    ) {
+        let (read, mut write) = TcpStream::connect(self.split().0).await.unwrap().into_split();
+        let mut answers = Incoming::new(read);
+        for body in bodies {
+            write.write_all(&self.request("POST", body.as_bytes())).await.unwrap();
+            let head = soon("an answer's head", answers.head(false)).await.unwrap();
+            let body = soon("the whole answer", answers.body()).await.unwrap();
+            told(&head, &body);
+        }
+    }
 }
 
 /// A request as it reached the upstream.

@@ -148,6 +148,8 @@ class Wrapped {
 
 export class House {
   log = "";
+  requests = [];
+  wrong = [];
 
   static async open({ config = GATED, top = () => "", viewport, colorScheme, touch = false, empty = false } = {}) {
     const house = new House();
@@ -178,8 +180,6 @@ export class House {
   /** A fresh browser of somebody. */
   async person({ viewport = { width: 1180, height: 860 }, colorScheme = "light", touch = false, scale = 1 } = {}) {
     this.context = await this.browser.newContext({ viewport, colorScheme, hasTouch: touch, deviceScaleFactor: scale, reducedMotion: "reduce" });
-    this.requests = [];
-    this.wrong = [];
     this.context.on("request", (request) => this.requests.push(request.url()));
     this.context.on("dialog", (dialog) => { this.wrong.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
     this.context.on("weberror", (error) => this.wrong.push(String(error.error())));
@@ -236,7 +236,12 @@ export class House {
   }
 
   async go(path, page = this.page) {
-    await page.goto(new URL(path, this.url).href);
+    for (let there = false; !there;) {
+      // A page that is on its way to how things stand now gets ahead of us.
+      there = await page.goto(new URL(path, this.url).href).catch((error) => {
+        if (!error.message.includes("ERR_ABORTED")) throw error;
+      });
+    }
     await page.waitForSelector("html[data-ready][data-live]");
   }
 

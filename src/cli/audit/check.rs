@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use ed25519_dalek::VerifyingKey;
 use serde_json::Value;
 
-use super::{LEDGER, plain, time};
+use super::{LEDGER, VerifyProof, plain, time};
 use crate::gate::check_receipt;
 use crate::ledger::{self, Reader, Record, Report};
 
@@ -25,8 +25,13 @@ pub fn verify(
     let kept = name.as_deref().zip(note.as_deref());
     let report = ledger::verify_against(&data_dir.join(LEDGER), &key, kept)?;
     print_report(&report, out)?;
-    if let (true, Some((name, _))) = (report.is_intact(), kept) {
-        writeln!(out, "continues {name}")?;
+    if let (true, Some(path), Some((name, _))) = (report.is_intact(), &report.continued, kept) {
+        let [from, to] = [path.from, path.to].map(grouped);
+        writeln!(
+            out,
+            "continues {name}: {from} entries then, {to} now, consistent by {} hashes",
+            path.hashes
+        )?;
     }
     Ok(if report.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -37,20 +42,41 @@ pub(super) fn proof(data_dir: &Path, seq: u64, out: &mut dyn Write) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
-/// Checks a proof without the ledger, and shows the entry it is about.
+pub(super) fn consistency(data_dir: &Path, kept: &Path, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let key = public_key(data_dir, None)?;
+    let proof = ledger::prove_consistency(&data_dir.join(LEDGER), &key, &read(kept)?)?;
+    out.write_all(proof.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks a proof without the ledger, and shows what it is about.
 pub(super) fn verify_proof(
     data_dir: &Path,
-    file: &Path,
-    entry: Option<&Path>,
-    key: Option<&Path>,
+    wanted: &VerifyProof,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let proof = String::from_utf8(read(file)?).context("the proof is not text")?;
+    let VerifyProof { proof, entry, checkpoint, key } = wanted;
+    let proof = String::from_utf8(read(proof)?).context("the proof is not text")?;
+    let key = public_key(data_dir, key.as_deref())?;
+    if let Some(kept) = checkpoint {
+        let (old, new) = ledger::check_consistency(&proof, &read(kept)?, &key)?;
+        let [from, to] = [old.size, new.size].map(grouped);
+        writeln!(
+            out,
+            "the ledger {:?} continues {}: {from} entries then, {to} now",
+            new.origin,
+            kept.display()
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if proof.starts_with("old ") {
+        bail!("this proof leads from an earlier checkpoint: give that with --checkpoint");
+    }
     let entry = match entry {
         Some(path) => read(path)?.trim_ascii_end().to_vec(),
         None => ledger::entry_of(&proof)?,
     };
-    let (seq, head) = ledger::check_proof(&proof, &entry, &public_key(data_dir, key)?)?;
+    let (seq, head) = ledger::check_proof(&proof, &entry, &key)?;
     writeln!(
         out,
         "entry {seq} is in the ledger {:?}: its checkpoint over {} entries holds",

@@ -66,16 +66,13 @@ pub enum Audit {
         /// The entry's number
         seq: u64,
     },
-    /// Check such a proof
-    VerifyProof {
-        proof: PathBuf,
-        /// The entry's line, if it does not go with the proof
-        #[arg(long, value_name = "FILE")]
-        entry: Option<PathBuf>,
-        /// The ledger's public key [default: ledger.pub in the data directory]
-        #[arg(long, value_name = "FILE")]
-        key: Option<PathBuf>,
+    /// Print a proof that the ledger continues what an earlier checkpoint covered, to be checked without the ledger
+    Consistency {
+        /// The earlier checkpoint
+        checkpoint: PathBuf,
     },
+    /// Check such a proof
+    VerifyProof(VerifyProof),
     /// Check that a decision was signed here and not changed since
     VerifyReceipt {
         /// A file with the receipt, or a hold's id
@@ -84,6 +81,20 @@ pub enum Audit {
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct VerifyProof {
+    proof: PathBuf,
+    /// The entry's line, if it does not go with the proof
+    #[arg(long, value_name = "FILE")]
+    entry: Option<PathBuf>,
+    /// The earlier checkpoint, if the proof leads from one
+    #[arg(long, value_name = "FILE", conflicts_with = "entry")]
+    checkpoint: Option<PathBuf>,
+    /// The ledger's public key [default: ledger.pub in the data directory]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
 }
 
 pub fn run(audit: Audit, data_dir: &Path) -> anyhow::Result<ExitCode> {
@@ -99,9 +110,8 @@ pub fn run(audit: Audit, data_dir: &Path) -> anyhow::Result<ExitCode> {
             verify(data_dir, checkpoint.as_deref(), key.as_deref(), &mut out)
         }
         Audit::Proof { seq } => check::proof(data_dir, seq, &mut out),
-        Audit::VerifyProof { proof, entry, key } => {
-            check::verify_proof(data_dir, &proof, entry.as_deref(), key.as_deref(), &mut out)
-        }
+        Audit::Consistency { checkpoint } => check::consistency(data_dir, &checkpoint, &mut out),
+        Audit::VerifyProof(wanted) => check::verify_proof(data_dir, &wanted, &mut out),
         Audit::VerifyReceipt { which, key } => {
             check::verify_receipt(data_dir, &which, key.as_deref(), &mut out)
         }
@@ -119,6 +129,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Unix milliseconds of a time as people type it: a day, an instant, or how long ago.
 fn moment(text: &str) -> anyhow::Result<i64> {
+    moment_at(text, crate::firewall::now())
+}
+
+fn moment_at(text: &str, now: i64) -> anyhow::Result<i64> {
     let day = || Some(format!("{text}T00:00Z").parse::<Timestamp>().ok()?.as_millisecond());
     let ago = || {
         let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -131,7 +145,7 @@ fn moment(text: &str) -> anyhow::Result<i64> {
     let instant = text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
     instant
         .or_else(day)
-        .or_else(|| ago().map(|ago| crate::firewall::now().saturating_sub(ago)))
+        .or_else(|| ago().map(|ago| now.saturating_sub(ago)))
         .with_context(|| format!("{text:?} is no time: write 2026-11-20, 2026-11-20T08:00Z, 2h or 30d"))
 }
 

@@ -151,14 +151,14 @@ async fn a_proof_is_checked_without_the_ledger_and_with_another_key_it_fails() {
     let [file, key] = ["proof.txt", "ledger.pub"].map(|name| elsewhere.path().join(name));
     fs::write(&file, &text).unwrap();
     fs::copy(data.path().join("ledger.pub"), &key).unwrap();
-    let check = |out: &mut dyn Write| verify_proof(elsewhere.path(), &file, None, Some(&key), out);
-    let (said, held) = told(check);
+    let wanted = VerifyProof { proof: file.clone(), entry: None, checkpoint: None, key: Some(key.clone()) };
+    let (said, held) = told(|out| verify_proof(elsewhere.path(), &wanted, out));
     assert!(held && said.starts_with("entry 1 is in the ledger"), "{said}");
     assert!(said.contains("send_message"), "{said}");
 
     let other = SigningKey::from_bytes(&[9; 32]).verifying_key();
     fs::write(&key, data_encoding::HEXLOWER.encode(other.as_bytes())).unwrap();
-    assert!(verify_proof(elsewhere.path(), &file, None, Some(&key), &mut Vec::new()).is_err());
+    assert!(verify_proof(elsewhere.path(), &wanted, &mut Vec::new()).is_err());
 }
 
 /// The receipt of hold `h-1`, signed with the key of `data`.
@@ -219,11 +219,11 @@ async fn an_export_fails_and_says_so_when_entries_are_missing() {
 
 #[test]
 fn times_are_read_as_people_type_them() {
-    assert_eq!(moment("2026-11-20").unwrap(), 1_795_132_800_000);
-    assert_eq!(moment("2026-11-20T08:00Z").unwrap(), 1_795_161_600_000);
-    let hour = crate::firewall::now() - moment("1h").unwrap();
-    assert!((3_600_000..3_660_000).contains(&hour), "{hour}");
-    let days = crate::firewall::now() - moment("30d").unwrap();
-    assert!((2_592_000_000..2_592_060_000).contains(&days), "{days}");
-    assert!(moment("soon").is_err());
+    let now = 1_795_176_000_000;
+    let read = |text| moment_at(text, now).unwrap();
+    assert_eq!(read("2026-11-20"), 1_795_132_800_000);
+    assert_eq!(read("2026-11-20T08:00Z"), 1_795_161_600_000);
+    assert_eq!(now - read("1h"), 3_600_000);
+    assert_eq!(now - read("30d"), 2_592_000_000);
+    assert!(moment_at("soon", now).is_err());
 }

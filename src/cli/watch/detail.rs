@@ -3,9 +3,10 @@
 use herma_scoring::crisis::FOR_YOU;
 use serde_json::Value;
 
-use super::held::{Group, Held};
+use super::held::Held;
 use crate::cli::holds::{said, time, visible};
 use crate::cli::lines::wrapped;
+use crate::operator::desk::Group;
 
 /// How a line is meant; colour is added where there is any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +38,13 @@ pub(super) fn rows(held: &Held, width: usize) -> Vec<Row> {
             "A PERSON MAY BE IN CRISIS. Read the message as the one who would receive it.",
         );
         page.gap();
-        if let Some(to) = held.recipient() {
-            page.fact("to", &to);
+        let scope = held.scope();
+        if !scope.recipients.is_empty() {
+            page.fact("to", &visible(&scope.recipients.join(", ")));
         }
-        if let Some(message) = held.message() {
+        if let Some(message) = scope.message {
             page.add(Tone::Head, 0, "message");
-            for line in message.lines() {
+            for line in message.text.lines() {
                 page.quote(&visible(line));
             }
         }

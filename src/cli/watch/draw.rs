@@ -7,10 +7,11 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Borders, Clear, Paragraph};
 
 use super::detail::{self, Tone};
-use super::held::{Group, Held};
+use super::held::Held;
 use super::inbox::{ARMED_MS, Dialog, Focus, Inbox, Link, Page};
 use crate::cli::holds::visible;
 use crate::cli::lines::{cut, wrapped};
+use crate::operator::desk::Group;
 
 /// From this width on list and detail stand side by side.
 const SIDE_BY_SIDE: u16 = 104;
@@ -21,12 +22,31 @@ pub(super) struct Paint {
     pub(super) colour: bool,
 }
 
+/// What a group is called in capitals, for terminals without colour.
+pub(super) fn word(group: Group) -> &'static str {
+    match group {
+        Group::Crisis => "CRISIS",
+        Group::Critical => "CRITICAL",
+        Group::High => "HIGH",
+        Group::Other => "OTHER",
+    }
+}
+
+fn marker(group: Group) -> &'static str {
+    match group {
+        Group::Crisis => "!!",
+        Group::Critical => " !",
+        Group::High => " >",
+        Group::Other => " ·",
+    }
+}
+
 impl Paint {
     fn of(self, group: Group) -> Style {
         let style = match group {
             Group::Crisis => self.fg(Color::Magenta),
             Group::Critical => self.fg(Color::Red),
-            Group::External => self.fg(Color::Yellow),
+            Group::High => self.fg(Color::Yellow),
             Group::Other => Style::new(),
         };
         style.add_modifier(Modifier::BOLD)
@@ -141,7 +161,7 @@ fn list_rows(inbox: &Inbox, now: i64, width: usize, paint: Paint) -> Vec<ListRow
         let group = held.group();
         if last != Some(group) {
             let count = inbox.settled().iter().filter(|other| other.group() == group).count();
-            rows.push(heading(format!("{} {} ({count})", group.marker(), group.word()), paint.of(group)));
+            rows.push(heading(format!("{} {} ({count})", marker(group), word(group)), paint.of(group)));
             last = Some(group);
         }
         rows.extend(two_lines(held, selected, false, now, width));
@@ -164,7 +184,7 @@ fn list_rows(inbox: &Inbox, now: i64, width: usize, paint: Paint) -> Vec<ListRow
 fn two_lines(held: &Held, selected: Option<&str>, fresh: bool, now: i64, width: usize) -> [ListRow; 2] {
     let selected = selected == Some(held.id.as_str());
     let pointer = if selected { ">" } else { " " };
-    let word = if fresh { format!("{} ", held.group().word()) } else { String::new() };
+    let word = if fresh { format!("{} ", word(held.group())) } else { String::new() };
     let what = cut(&format!("{pointer} {word}{}", held.phrase()), width);
     let count = if held.count > 1 { format!(" · ×{}", held.count) } else { String::new() };
     let when = if held.waits() {

@@ -4,9 +4,10 @@ use std::collections::{HashSet, VecDeque};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::held::{Group, Held};
+use super::held::Held;
 use crate::cli::holds::visible;
 use crate::gate::Decision;
+use crate::operator::desk::Group;
 use crate::store::HoldState;
 
 /// How long a first `a` waits for the second.

@@ -200,5 +200,12 @@ fn print_changes(events: &Receiver<Event>, out: &mut impl Write) -> anyhow::Resu
 
 fn line(held: &Held) -> String {
     let count = if held.count > 1 { format!(" ×{}", held.count) } else { String::new() };
-    format!("{} {} {} {}{count}: {}", time(now()), held.id, held.state, held.group().word(), held.phrase())
+    format!(
+        "{} {} {} {}{count}: {}",
+        time(now()),
+        held.id,
+        held.state,
+        draw::word(held.group()),
+        held.phrase()
+    )
 }

@@ -200,6 +200,9 @@ async fn asking_again_and_again_is_said_and_then_no_longer_asked() {
         let refusal = house.admit(house.dangerous(), PATIENT).await.unwrap_err();
         assert!(refusal.to_string().contains("denied 3 times"), "{refusal}");
     }
+    let house = house.restart().await;
+    let refusal = house.admit(house.dangerous(), PATIENT).await.unwrap_err();
+    assert!(refusal.to_string().contains("DENIED by ann: no (denied 3 times"), "{refusal}");
     let other = house.asked(house.call("terminal", json!({ "command": "rm -rf /srv/other" }))).await;
     let shown: Value = serde_json::from_str(&other.shown).unwrap();
     assert_eq!(shown["asked"], json!({ "times": 4, "denied": 3 }));

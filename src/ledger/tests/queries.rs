@@ -135,8 +135,11 @@ fn a_ledger_put_back_to_an_earlier_state_contradicts_a_checkpoint_kept_elsewhere
         said,
         ["kept: covers 60 entries, and nothing signed here covers as many", "entries 40 to 59 are missing"]
     );
-    let continued = verify_against(later.path(), &public, Some(("kept", &kept))).unwrap();
-    assert_eq!(continued.problems, []);
+    let itself = verify_against(later.path(), &public, Some(("kept", &kept))).unwrap();
+    assert_eq!(
+        (itself.problems, itself.continued),
+        (vec![], Some(Continued { from: 60, to: 60, hashes: 0 }))
+    );
 
     // Rewritten and signed anew from the first entry on: the past is on its side, the kept checkpoint is not.
     let forged = TempDir::new().unwrap();
@@ -147,6 +150,52 @@ fn a_ledger_put_back_to_an_earlier_state_contradicts_a_checkpoint_kept_elsewhere
     assert_eq!(check(forged.path()).problems, []);
     let forged = verify_against(forged.path(), &public, Some(("kept", &kept))).unwrap();
     assert!(forged.problems.iter().any(|problem| matches!(problem, Problem::Root { size: 60, .. })));
+    let inconsistent = |problem: &Problem| matches!(problem, Problem::Inconsistent { from: 60, to: 70, .. });
+    assert!(forged.problems.iter().any(inconsistent) && forged.continued.is_none());
+}
+
+#[test]
+fn what_was_signed_once_leads_to_what_is_signed_now_and_to_nothing_else() {
+    let sizes = [0, 1, 7, 255, 256, 257, 300, 512, 700];
+    let (dir, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut journal = Journal::open(dir.path(), key(), ORIGIN).unwrap();
+    let mut kept = Vec::new();
+    for number in 0..=700 {
+        if sizes.contains(&number) {
+            journal.sign().unwrap();
+            kept.push((number, journal.head().note.clone()));
+        }
+        journal.append([entry(number)].iter()).unwrap();
+    }
+    journal.sign().unwrap();
+    drop(journal);
+    let mut journal = Journal::open(other.path(), key(), ORIGIN).unwrap();
+    journal.append((0..900).map(|number| entry(number + 1)).collect::<Vec<_>>().iter()).unwrap();
+    journal.sign().unwrap();
+    drop(journal);
+
+    let public = key().verifying_key();
+    let elsewhere = fs::read(other.path().join("checkpoint")).unwrap();
+    for (size, note) in &kept {
+        let proof = prove_consistency(dir.path(), &public, note.as_bytes()).unwrap();
+        let (old, new) = check_consistency(&proof, note.as_bytes(), &public).unwrap();
+        assert_eq!((old.size, new.size), (*size, 701));
+        let report = verify_against(dir.path(), &public, Some(("kept", note.as_bytes()))).unwrap();
+        let hashes = proof.lines().skip(1).take_while(|line| !line.is_empty()).count();
+        assert_eq!(report.continued, Some(Continued { from: *size, to: 701, hashes }));
+        // The ledger that was forged has signed heads as well: from them nothing leads on here, and nothing back.
+        assert!(prove_consistency(dir.path(), &public, &elsewhere).is_err());
+        assert!(check_consistency(&proof, &elsewhere, &public).is_err());
+        assert_eq!(prove_consistency(other.path(), &public, note.as_bytes()).is_ok(), *size == 0, "{size}");
+        // A hash that is missing or too many is no proof.
+        let more = proof.replacen("\n\n", &format!("\n{}\n\n", old.root), 1);
+        assert!(check_consistency(&more, note.as_bytes(), &public).is_err(), "{size}");
+        if hashes > 0 {
+            let (_, rest) = proof.split_once('\n').unwrap();
+            let less = format!("old {size}\n{}", rest.split_once('\n').unwrap().1);
+            assert!(check_consistency(&less, note.as_bytes(), &public).is_err(), "{size}");
+        }
+    }
 }
 
 #[test]
@@ -161,85 +210,156 @@ fn a_proof_carries_its_entry_and_another_entry_does_not_fit_it() {
     assert!(check_proof(&proof, changed.as_bytes(), &public).is_err());
 }
 
-/// The part of the published schema that is used, as it stands in `fixtures/ocsf`.
-fn schema() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/ocsf/api_activity.json");
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+/// Holds events against the published schema of their class, and the words beside numbers against its captions.
+struct Published {
+    schema: Value,
+    schemas: boon::Schemas,
+    class: boon::SchemaIndex,
 }
 
-fn fit(schema: &Value, kind: &Value, value: &Value, place: &str) {
-    let kinds = kind.as_object().unwrap();
-    let fields = value.as_object().unwrap_or_else(|| panic!("{place} is no object"));
-    for (name, kind) in kinds {
-        let required = kind.as_str().unwrap().ends_with('!');
-        assert!(!required || fields.contains_key(name), "{place}.{name} is required");
+impl Published {
+    fn open() -> Self {
+        const HERE: &str = "http://schema.invalid/api_activity.json";
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/ocsf/api_activity.json");
+        let mut schema: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        schema.as_object_mut().unwrap().remove("$id");
+        let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+        compiler.add_resource(HERE, schema.clone()).unwrap();
+        let class = compiler.compile(HERE, &mut schemas).unwrap();
+        Self { schema, schemas, class }
     }
-    for (name, value) in fields {
-        let place = format!("{place}.{name}");
-        let kind = kinds.get(name).unwrap_or_else(|| panic!("{place} is not in the schema"));
-        let mut words = kind.as_str().unwrap().trim_end_matches('!').split(' ');
-        match (words.next().unwrap(), words.next()) {
-            ("string", _) => assert!(value.is_string(), "{place}"),
-            ("integer", _) => assert!(value.is_i64(), "{place}"),
-            ("enum", Some(of)) => {
-                let caption = &schema["enums"][of][value.to_string()];
-                assert!(caption.is_string(), "{place}: {value}");
-                // The name beside a number is the number's, except for 99, which stands for any other.
-                let sibling =
-                    fields.get(&name.replace("_id", "")).or(fields.get(&name.replace("_id", "_name")));
-                assert!(value == 99 || sibling == Some(caption), "{place}: {sibling:?} for {caption}");
+
+    fn check(&self, event: &Value) -> Result<(), String> {
+        self.schemas.validate(event, self.class).map_err(|error| format!("{error:#}"))?;
+        for (number, of) in self.schema["captions"].as_object().unwrap() {
+            // 99 stands for what the schema has no word for.
+            let (Some(value), Some(said)) = (event.get(number), event.get(of["sibling"].as_str().unwrap()))
+            else {
+                continue;
+            };
+            if *value != 99 && *said != of["enum"][value.to_string()] {
+                return Err(format!("{number} {value} is not {said}"));
             }
-            ("object", Some(of)) => fit(schema, &schema["objects"][of], value, &place),
-            ("array", Some("string")) => {
-                assert!(value.as_array().unwrap().iter().all(Value::is_string), "{place}");
-            }
-            ("array", Some(of)) => {
-                for value in value.as_array().unwrap() {
-                    fit(schema, &schema["objects"][of], value, &place);
-                }
-            }
-            _ => {}
         }
+        let uid = |name: &str| event[name].as_i64().unwrap();
+        if uid("type_uid") != uid("class_uid") * 100 + uid("activity_id") {
+            return Err("type_uid".to_owned());
+        }
+        Ok(())
     }
 }
 
-#[test]
-fn every_ocsf_event_fits_the_schema_and_says_what_was_done() {
-    let dir = TempDir::new().unwrap();
-    story(dir.path());
+/// Whatever became of the call's own lines: it may have run days before.
+fn reverted(call: &str, at: i64, result: &str) -> Entry {
+    let entry = Entry::new(at, Step::Reverted).of(call).with("by", "ann").with("principal", "hermes");
+    entry.with("result", result).with("server", "box").with("session", "s-1").with("tool_name", "edit_file")
+}
+
+/// A call for each disposition there is.
+fn every_end(dir: &Path) {
+    let entries = [
+        routed("c-1", 1, "hermes", "read_file", "execute").with("outcome", "ok").with("took_us", 2000_u64),
+        routed("c-2", 2, "hermes", "send_mail", "gate"),
+        Entry::new(3, Step::Held).of("c-2").with("hold", "h-2"),
+        decided("h-2", 4, "escalate", "ann"),
+        decided("h-2", 5, "approve", "bob"),
+        Entry::new(6, Step::Forwarded).of("c-2").with("hold", "h-2"),
+        Entry::new(7, Step::Settled).of("c-2").with("outcome", "failed").with("took_us", 1500_u64),
+        routed("c-3", 8, "other", "edit_file", "gate").with("crisis_sensitive", true),
+        Entry::new(9, Step::Held).of("c-3").with("hold", "h-3"),
+        decided("h-3", 10, "edit", "bob"),
+        routed("c-4", 11, "other", "send_mail", "gate"),
+        Entry::new(12, Step::Held).of("c-4").with("hold", "h-4"),
+        decided("h-4", 13, "deny", "bob"),
+        routed("c-5", 14, "other", "send_mail", "gate"),
+        Entry::new(15, Step::Held).of("c-5").with("hold", "h-5"),
+        Entry::new(16, Step::Decided).with("hold", "h-5").with("state", "expired"),
+        routed("c-6", 17, "other", "drop_table", "block").with("grant", "refused"),
+        routed("c-7", 18, "other", "drop_table", "block"),
+        routed("c-8", 19, "other", "tidy", "execute").with("would", "gate"),
+        Entry::new(20, Step::Refused).with("server", "box").with("tool_name", "odd").with("why", "two names"),
+        reverted("c-1", 21, "reverted"),
+        reverted("c-1", 22, "conflict"),
+    ];
+    let mut journal = Journal::open(dir, key(), ORIGIN).unwrap();
+    journal.append(entries.iter()).unwrap();
+    journal.sign().unwrap();
+}
+
+fn events(dir: &Path) -> Vec<Value> {
     let mut events = Vec::new();
-    crate::ledger::search(dir.path(), &Query::default(), 0, |found| {
+    crate::ledger::search(dir, &Query::default(), 0, |found| {
         let Found::Hit(hit) = found else { panic!("{found:?}") };
         events.extend(ocsf::event(&hit));
         std::ops::ControlFlow::Continue(())
     })
     .unwrap();
-    let schema = schema();
+    events
+}
+
+#[test]
+fn every_ocsf_event_fits_the_published_schema_and_says_what_was_done() {
+    let dir = TempDir::new().unwrap();
+    every_end(dir.path());
+    let events = events(dir.path());
+    let published = Published::open();
     for event in &events {
-        fit(&schema, &schema["class"], event, "event");
-        assert_eq!(
-            event["type_uid"],
-            event["class_uid"].as_i64().unwrap() * 100 + event["activity_id"].as_i64().unwrap()
-        );
+        published.check(event).unwrap_or_else(|error| panic!("{error}\n{event:#}"));
     }
     let told: Vec<_> = events
         .iter()
-        .map(|event| {
-            let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-            (event["api"]["operation"].as_str().unwrap().to_owned(), text("action"), text("disposition"))
-        })
+        .map(|event| ["/api/operation", "/action", "/disposition"].map(|at| event.pointer(at).unwrap()))
         .collect();
     let expected = [
-        ("read_file", "Allowed", "Allowed"),
-        ("send_mail", "Modified", "Delayed"),
-        ("send_mail", "Modified", "Delayed"),
-        ("send_mail", "Allowed", "Approved"),
-        ("send_mail", "Allowed", "Allowed"),
-        ("send_mail", "Denied", "Rejected"),
-        ("drop_table", "Denied", "Unauthorized"),
+        ["read_file", "Allowed", "Allowed"],
+        ["send_mail", "Modified", "Delayed"],
+        ["send_mail", "Modified", "Delayed"],
+        ["send_mail", "Allowed", "Approved"],
+        ["send_mail", "Allowed", "Allowed"],
+        ["edit_file", "Modified", "Delayed"],
+        ["edit_file", "Modified", "Corrected"],
+        ["send_mail", "Modified", "Delayed"],
+        ["send_mail", "Denied", "Rejected"],
+        ["send_mail", "Modified", "Delayed"],
+        ["send_mail", "Denied", "Dropped"],
+        ["drop_table", "Denied", "Unauthorized"],
+        ["drop_table", "Denied", "Blocked"],
+        ["tidy", "Observed", "Logged"],
+        ["odd", "Denied", "Blocked"],
+        ["edit_file", "Modified", "Restored"],
+        ["edit_file", "Observed", "Uncorrected"],
     ];
-    assert_eq!(told, expected.map(|(tool, action, word)| (tool.into(), action.into(), word.into())));
+    assert_eq!(told, expected);
     assert_eq!(events[0]["risk_score"], 10);
-    assert_eq!(events[3]["authorizations"][0]["decision"], "decided by ann");
+    assert_eq!(events[3]["authorizations"][0]["decision"], "decided by bob");
     assert_eq!(events[3]["actor"]["app_name"], "hermes");
+    assert_eq!(events[4]["status"], "Failure");
+}
+
+#[test]
+fn what_the_published_schema_does_not_have_would_be_found() {
+    let dir = TempDir::new().unwrap();
+    every_end(dir.path());
+    let event = &events(dir.path())[0];
+    let published = Published::open();
+    let with = |pointer: &str, value: Value| {
+        let mut event = event.clone();
+        *event.pointer_mut(pointer).unwrap() = value;
+        published.check(&event)
+    };
+    let without = |object: &str, name: &str| {
+        let mut event = event.clone();
+        event.pointer_mut(object).unwrap().as_object_mut().unwrap().remove(name).unwrap();
+        published.check(&event)
+    };
+    published.check(event).unwrap();
+    for name in
+        ["activity_id", "actor", "api", "class_uid", "metadata", "severity_id", "src_endpoint", "time"]
+    {
+        assert!(without("", name).is_err(), "{name}");
+    }
+    assert!(without("/metadata", "product").is_err() && without("/api", "operation").is_err());
+    assert!(with("/time", json!("now")).is_err() && with("/disposition_id", json!(77)).is_err());
+    assert!(with("/risk_score", json!(0.1)).is_err() && with("/action", json!("Denied")).is_err());
+    assert!(with("/actor", json!({})).is_err() && with("/src_endpoint", json!({ "agent": "x" })).is_err());
 }

@@ -589,6 +589,8 @@ async function refresh(id) {
     else at.dataset.version = fresh.version;
     const times = one("[data-times]", at);
     if (times && fresh.count > 1) { times.textContent = `×${fresh.count}`; times.hidden = false; }
+    const votes = one("[data-votes]", at);
+    if (votes) votes.textContent = `${fresh.quorum.have.length} of ${fresh.quorum.need} approvals`;
     if (at.matches(".card")) ready(at);
   }
 }

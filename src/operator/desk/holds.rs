@@ -11,7 +11,7 @@ use super::{
     history,
 };
 use crate::call::Digest;
-use crate::gate::{GateError, needs};
+use crate::gate::{GateError, Method, needs};
 use crate::operator::Problem;
 use crate::policy::{Route, Standing, may_be_allowed};
 use crate::store::{HoldFilter, HoldRow, HoldState, Order};
@@ -60,7 +60,7 @@ struct Again {
 impl Group {
     pub(super) const ALL: [Self; 4] = [Self::Crisis, Self::Critical, Self::High, Self::Other];
 
-    fn of(crisis: bool, class: SideEffect) -> Self {
+    pub fn of(crisis: bool, class: SideEffect) -> Self {
         match class {
             _ if crisis => Self::Crisis,
             SideEffect::Critical => Self::Critical,
@@ -149,7 +149,10 @@ impl Desk {
         } else {
             Vec::new()
         };
-        let approvers = needs.second_person.or(needs.approvers).unwrap_or_default();
+        // In a crisis of one's own the terminal is not somebody else's.
+        let method =
+            if needs.second_person.is_some() { needs.method.max(Method::Session) } else { needs.method };
+        let approvers = needs.second_person.or(needs.approvers);
         let judged = &shown.assessment;
         Ok(Row {
             id: row.id.clone(),
@@ -177,7 +180,7 @@ impl Desk {
             quorum: Quorum {
                 need: needs.quorum,
                 have: votes.into_iter().map(|vote| vote.approver).collect(),
-                method: needs.method,
+                method,
                 approvers,
             },
         })

@@ -22,6 +22,7 @@ use crate::policy::Route;
 use crate::review::FilePlan;
 use crate::store::{HoldState, Latch, ReviewState};
 
+pub use phrase::{phrase, scope, standing};
 pub(super) use read::Desk;
 use read::aside;
 pub(super) use simulate::Question;
@@ -144,8 +145,8 @@ pub struct Quorum {
     pub have: Vec<String>,
     /// The weakest method that may decide.
     pub method: Method,
-    /// Only these, when not empty.
-    pub approvers: Vec<String>,
+    /// Only these; anybody if `None`.
+    pub approvers: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]

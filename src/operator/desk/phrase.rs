@@ -5,6 +5,7 @@ use herma_scoring::{Assessment, SideEffect};
 use serde_json::Value;
 
 use super::{Phrase, Pointed, Scope};
+use crate::store::HoldState;
 
 const COMMAND: [&str; 3] = ["command", "cmd", "script"];
 const CODE: [&str; 2] = ["code", "source"];
@@ -19,7 +20,8 @@ const CHANNEL: [&str; 3] = ["platform", "channel_type", "service"];
 const CHANGE: [(&str, &str); 3] =
     [("old_string", "new_string"), ("old_text", "new_text"), ("before", "after")];
 
-pub(super) fn phrase(kind: &str, server: &str, tool: &str, arguments: &Value, judged: &Assessment) -> Phrase {
+/// What a call would do.
+pub fn phrase(kind: &str, server: &str, tool: &str, arguments: &Value, judged: &Assessment) -> Phrase {
     let said = |verb: &str, object: Option<String>| Phrase { verb: verb.to_owned(), object };
     match kind {
         "resource" => return said("Read", Some(tool.to_owned())),
@@ -55,7 +57,8 @@ pub(super) fn phrase(kind: &str, server: &str, tool: &str, arguments: &Value, ju
     }
 }
 
-pub(super) fn scope(arguments: &Value, judged: &Assessment) -> Scope {
+/// What the arguments reach, each with the place it stands at.
+pub fn scope(arguments: &Value, judged: &Assessment) -> Scope {
     let pointed = |name: &str| {
         let text = plain(arguments.get(name)?)?;
         Some(Pointed { pointer: format!("/{name}"), text })
@@ -73,6 +76,22 @@ pub(super) fn scope(arguments: &Value, judged: &Assessment) -> Scope {
         code: first(&CODE),
         amount: first(&AMOUNT),
         change: CHANGE.iter().find_map(|(before, after)| Some((pointed(before)?, pointed(after)?))),
+    }
+}
+
+/// Where a hold stands.
+pub fn standing(state: HoldState) -> &'static str {
+    match state {
+        HoldState::Pending => "waits",
+        HoldState::Approved => "approved, about to run",
+        HoldState::Forwarding => "approved, running",
+        HoldState::Executed => "approved, and it ran",
+        HoldState::Failed => "approved, and it failed",
+        HoldState::Denied => "denied",
+        HoldState::Expired => "expired: denied",
+        HoldState::Abandoned => "the agent went away before anybody decided",
+        HoldState::Superseded => "changed meanwhile: not run",
+        HoldState::Unknown => "approved; whether it ran is not known",
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::frame::session;
 use super::say::{link, method, moment, phrase, route, route_named, score, short, since, span, undo, until};
 use super::{decide, inbox};
-use crate::operator::desk::{Frame, Group, HoldView, Moment, Scope};
+use crate::operator::desk::{Frame, Group, HoldView, Moment, Scope, standing};
 use crate::operator::render::{Arguments, address, arguments, block, change, line, spoken};
 use crate::store::HoldState;
 
@@ -78,24 +78,12 @@ pub(super) fn typed(hold: &HoldView) -> Option<&str> {
 }
 
 fn settled(hold: &HoldView) -> Markup {
-    let said = match hold.row.state {
-        HoldState::Pending => "waits",
-        HoldState::Approved => "approved, about to run",
-        HoldState::Forwarding => "approved, running",
-        HoldState::Executed => "approved, and it ran",
-        HoldState::Failed => "approved, and it failed",
-        HoldState::Denied => "denied",
-        HoldState::Expired => "expired: denied",
-        HoldState::Abandoned => "the agent went away before anybody decided",
-        HoldState::Superseded => "changed meanwhile: not run",
-        HoldState::Unknown => "approved; whether it ran is not known",
-    };
     let by =
         hold.receipt.as_ref().and_then(|receipt| receipt.pointer("/approver/id")).and_then(Value::as_str);
     let reason = hold.receipt.as_ref().and_then(|receipt| receipt.get("reason")).and_then(Value::as_str);
     html! {
         p.settled role="status" {
-            b { (said) } @if let Some(by) = by { " by " (line(by)) } @if let Some(reason) = reason { ": " (line(reason)) }
+            b { (standing(hold.row.state)) } @if let Some(by) = by { " by " (line(by)) } @if let Some(reason) = reason { ": " (line(reason)) }
         }
     }
 }
@@ -232,8 +220,11 @@ fn facts(hold: &HoldView) -> Markup {
                 div {
                     dt { "Who may say" }
                     dd {
-                        @if row.quorum.approvers.is_empty() { "anybody signed in" }
-                        @else { (line(&row.quorum.approvers.join(", "))) }
+                        @match row.quorum.approvers.as_deref() {
+                            None => "anybody signed in",
+                            Some([]) => "nobody until somebody is named in the configuration",
+                            Some(named) => (line(&named.join(", "))),
+                        }
                         ", by " (method(row.quorum.method)) " or better"
                         @if row.quorum.need > 1 { "; " (row.quorum.need) " people" }
                         @if !row.quorum.have.is_empty() { "; approved so far: " (line(&row.quorum.have.join(", "))) }

@@ -142,7 +142,7 @@ pub(super) fn badges(row: &Row) -> Markup {
             " " span.badge.loud { "asked " (asked.asked) "×, denied " (asked.denied) "×" }
         } }
         @if row.escalated > 0 { " " span.badge.loud { "escalated" } }
-        @if row.quorum.need > 1 { " " span.badge { (row.quorum.have.len()) " of " (row.quorum.need) " approvals" } }
+        @if row.quorum.need > 1 { " " span.badge data-votes { (row.quorum.have.len()) " of " (row.quorum.need) " approvals" } }
         @if row.quorum.method == crate::gate::Method::Passkey { " " span.badge { "passkey" } }
     }
 }

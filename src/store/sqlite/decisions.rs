@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::connection::Failure;
-use crate::store::{Decided, Edited, FreezeRow, StandingRow, VoteRow};
+use super::statements::read_state;
+use crate::store::{AskedRow, Decided, Edited, FreezeRow, StandingRow, VoteRow};
 
 pub(super) fn vote(db: &Connection, hold: &str, vote: &VoteRow) -> Result<(), Failure> {
     db.prepare_cached(
@@ -106,6 +107,30 @@ pub(super) fn frozen(db: &Connection) -> Result<Vec<FreezeRow>, Failure> {
             Ok(FreezeRow { what: row.get(0)?, by: row.get(1)?, reason: row.get(2)?, at_ms: row.get(3)? })
         })?
         .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// Rows are numbered as they come: no index has to be kept for this.
+pub(super) fn asked(db: &Connection, limit: u32) -> Result<Vec<AskedRow>, Failure> {
+    let mut rows = db
+        .prepare_cached(
+            "SELECT id, key, principal, session, server, tool, state, created_ms, decided_ms,
+                    CASE state WHEN 'denied' THEN decision END AS denial
+             FROM holds ORDER BY rowid DESC LIMIT ?1",
+        )?
+        .query_map([limit], |row| {
+            Ok(AskedRow {
+                hold: row.get("id")?,
+                key: row.get("key")?,
+                of: [row.get("principal")?, row.get("session")?, row.get("server")?, row.get("tool")?],
+                state: read_state(row)?,
+                created_ms: row.get("created_ms")?,
+                decided_ms: row.get("decided_ms")?,
+                denial: row.get("denial")?,
+            })
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    rows.reverse();
     Ok(rows)
 }
 

@@ -439,7 +439,7 @@ pub(super) fn read_review(row: &Row<'_>) -> rusqlite::Result<ReviewRow> {
     })
 }
 
-fn read_state<S: FromStr<Err = UnknownState>>(row: &Row<'_>) -> rusqlite::Result<S> {
+pub(super) fn read_state<S: FromStr<Err = UnknownState>>(row: &Row<'_>) -> rusqlite::Result<S> {
     let column = row.as_ref().column_index("state")?;
     row.get::<_, String>(column)?.parse().map_err(|error| unreadable(column, error))
 }

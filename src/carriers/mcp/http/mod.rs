@@ -16,12 +16,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::answer::{self, code};
 use super::bridge::{Bridge, Caller};
@@ -35,11 +33,16 @@ use crate::carriers::hook::agentguard::{self, AgentGuard};
 use crate::config::Agent;
 use crate::firewall::now;
 use crate::firewall::session::Session;
+use crate::listen;
 use crate::review::Ground;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-/// How long a client may take to send its request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many agents come is the operator's affair.
+const MANNERS: listen::Manners = listen::Manners {
+    patience: Duration::from_secs(30),
+    connections: Semaphore::MAX_PERMITS,
+    grace: Duration::from_secs(2),
+};
 
 pub use reply::Reply;
 pub(in crate::carriers) use reply::json;
@@ -86,36 +89,9 @@ pub enum Back {
 }
 
 /// Accepts agents until `stop` turns true, then lets what is under way end.
-pub async fn serve(listener: TcpListener, agents: Arc<Agents>, mut stop: watch::Receiver<bool>) {
-    let graceful = hyper_util::server::graceful::GracefulShutdown::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        let Ok((stream, peer)) = accepted else {
-            // Out of descriptors: those under way will give some back.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        let agents = Arc::clone(&agents);
-        let service = service_fn(move |request| {
-            let agents = Arc::clone(&agents);
-            async move { Ok::<_, hyper::Error>(agents.answer(request, peer).await) }
-        });
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "a connection ended early");
-            }
-        });
-    }
-    let _ = tokio::time::timeout(Duration::from_secs(2), graceful.shutdown()).await;
+pub async fn serve(listener: TcpListener, agents: Arc<Agents>, stop: watch::Receiver<bool>) {
+    listen::serve(listener, MANNERS, stop, move |request, peer| Arc::clone(&agents).answer(request, peer))
+        .await;
 }
 
 /// A request once it is known who asks for what.

@@ -73,6 +73,21 @@ fn nothing_is_offered_twice_and_a_crisis_offers_no_shortcut() {
 }
 
 #[test]
+fn a_page_says_who_may_decide_and_when_nobody_may() {
+    let sample = Sample(str::to_owned);
+    let said = |approvers: Option<&[&str]>| {
+        let mut view = sample.critical();
+        let named = |named: &[&str]| named.iter().map(|name| (*name).to_owned()).collect();
+        view.row.quorum.approvers = approvers.map(named);
+        let document = render(&sample.frame(), &super::Page::Hold(Box::new(view)));
+        document.split_once("Who may say</dt><dd>").unwrap().1.split_once(", by").unwrap().0.to_owned()
+    };
+    assert_eq!(said(None), "anybody signed in");
+    assert_eq!(said(Some(&["ada", "ben"])), "ada, ben");
+    assert_eq!(said(Some(&[])), "nobody until somebody is named in the configuration");
+}
+
+#[test]
 fn the_files_of_the_pages_are_small_and_make_no_markup() {
     let script = std::str::from_utf8(asset("herma.js").unwrap().bytes).unwrap();
     for sink in

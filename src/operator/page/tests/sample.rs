@@ -109,7 +109,7 @@ impl<F: Fn(&str) -> String> Sample<F> {
                 need: if crisis { 2 } else { 1 },
                 have: if crisis { vec![self.t("grace")] } else { Vec::new() },
                 method: if crisis { Method::Passkey } else { Method::Session },
-                approvers: Vec::new(),
+                approvers: None,
             },
         }
     }
