@@ -1,30 +1,230 @@
 //! The connections that Herma opens to others share one pool.
+//!
+//! It knows HTTP/1 alone and hands a connection over in the task that asks: a call should cost a proxy no more
+//! tasks and no more locks than it must.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Request, Response, Uri};
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use parking_lot::Mutex;
+use tower_service::Service;
 
-pub type Pool = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+/// Connections to one place that are kept although nobody uses them, and for how long.
+const RESTING: usize = 256;
+const REST: Duration = Duration::from_secs(90);
 
-/// A pool. With `tls` it trusts the certificate roots of this machine, which take a while to read.
-pub fn pool(tls: bool) -> Pool {
-    let mut http = HttpConnector::new();
-    http.set_nodelay(true);
-    http.enforce_http(false);
-    let mut roots = rustls::RootCertStore::empty();
-    if tls {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+type Connector = HttpsConnector<HttpConnector>;
+type Connection = SendRequest<Full<Bytes>>;
+
+/// Ways to all places that were ever asked for.
+#[derive(Clone)]
+pub struct Pool {
+    connector: Connector,
+    ways: Arc<Mutex<HashMap<String, Arc<Way>>>>,
+}
+
+/// The way to one place: a scheme, a host and a port.
+pub struct Way {
+    connector: Connector,
+    place: Uri,
+    host: HeaderValue,
+    /// Those that rest, the last used last.
+    resting: Mutex<VecDeque<(Connection, Instant)>>,
+}
+
+/// The other side could not be asked, or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    #[error("`{0}` is no address of a server")]
+    Address(Uri),
+    #[error("no connection: {0}")]
+    Connect(Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
     }
-    let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http);
-    Client::builder(TokioExecutor::new()).pool_max_idle_per_host(256).build(https)
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Way").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// With `tls` it trusts the certificate roots of this machine, which take a while to read.
+    pub fn new(tls: bool) -> Self {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        let mut roots = rustls::RootCertStore::empty();
+        if tls {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let https = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        Self { connector: https, ways: Arc::default() }
+    }
+
+    /// The way to the place that `url` is at.
+    pub fn way(&self, url: &Uri) -> Result<Arc<Way>, PoolError> {
+        let refused = || PoolError::Address(url.clone());
+        let (scheme, authority) =
+            (url.scheme_str().ok_or_else(refused)?, url.authority().ok_or_else(refused)?);
+        let mut ways = self.ways.lock();
+        let name = format!("{scheme}://{authority}");
+        if let Some(way) = ways.get(&name) {
+            return Ok(Arc::clone(way));
+        }
+        let host = match (authority.port_u16(), scheme) {
+            (None, _) | (Some(80), "http") | (Some(443), "https") => authority.host().to_owned(),
+            (Some(port), _) => format!("{}:{port}", authority.host()),
+        };
+        let way = Arc::new(Way {
+            connector: self.connector.clone(),
+            place: name.parse().map_err(|_| refused())?,
+            host: HeaderValue::try_from(host).map_err(|_| refused())?,
+            resting: Mutex::default(),
+        });
+        ways.insert(name, Arc::clone(&way));
+        Ok(way)
+    }
+
+    /// Asks wherever the address of the request leads.
+    pub async fn request(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Answer>, PoolError> {
+        let way = self.way(request.uri())?;
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() = path.parse().map_err(|_| PoolError::Address(request.uri().clone()))?;
+        way.request(request).await
+    }
+}
+
+impl Way {
+    /// Asks this place; the address of the request is a path.
+    pub async fn request(
+        self: &Arc<Self>,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Answer>, PoolError> {
+        request.headers_mut().entry(HOST).or_insert_with(|| self.host.clone());
+        loop {
+            let rested = self.wake();
+            let is_new = rested.is_none();
+            let mut connection = match rested {
+                Some(rested) => rested,
+                None => Box::pin(self.connect()).await?,
+            };
+            match connection.try_send_request(request).await {
+                Ok(response) => {
+                    return Ok(response.map(|body| Answer::new(body, Arc::clone(self), connection)));
+                }
+                // The other side had closed it while it rested: nothing of the request has left.
+                Err(mut error) => match error.take_message().filter(|_| !is_new) {
+                    Some(unsent) => request = unsent,
+                    None => return Err(error.into_error().into()),
+                },
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, PoolError> {
+        let stream = self.connector.clone().call(self.place.clone()).await.map_err(PoolError::Connect)?;
+        let (connection, driver) = handshake(stream).await?;
+        tokio::spawn(async move {
+            if let Err(error) = driver.await {
+                tracing::debug!(%error, "a connection of the pool ended early");
+            }
+        });
+        Ok(connection)
+    }
+
+    /// The one that was used last is the likeliest to be open still.
+    fn wake(&self) -> Option<Connection> {
+        let mut resting = self.resting.lock();
+        let is_over = |(connection, since): &mut (Connection, Instant)| {
+            connection.is_closed() || since.elapsed() > REST
+        };
+        while resting.pop_back_if(is_over).is_some() {}
+        // One that was given back this moment may not have noticed yet.
+        let ready = resting.iter().rposition(|(connection, _)| connection.is_ready())?;
+        resting.remove(ready).map(|(connection, _)| connection)
+    }
+
+    fn rest(&self, connection: Connection) {
+        let mut resting = self.resting.lock();
+        let (now, full) = (Instant::now(), resting.len() >= RESTING);
+        if full || resting.front().is_some_and(|(_, since)| now.duration_since(*since) > REST) {
+            resting.pop_front();
+        }
+        resting.push_back((connection, now));
+    }
+}
+
+/// The body of an answer. Its connection is free for others once all of it is read.
+#[derive(Debug)]
+pub struct Answer {
+    body: Incoming,
+    lent: Option<(Arc<Way>, Connection)>,
+}
+
+impl Answer {
+    fn new(body: Incoming, way: Arc<Way>, connection: Connection) -> Self {
+        let mut answer = Self { body, lent: Some((way, connection)) };
+        if answer.body.is_end_stream() {
+            answer.give_back();
+        }
+        answer
+    }
+
+    fn give_back(&mut self) {
+        if let Some((way, connection)) = self.lent.take() {
+            way.rest(connection);
+        }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &frame {
+            Some(Err(_)) => self.lent = None,
+            Some(Ok(_)) if !self.body.is_end_stream() => {}
+            _ => self.give_back(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The innermost cause says what happened; the outer ones only that something did.

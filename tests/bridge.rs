@@ -146,7 +146,7 @@ impl Herma {
         let agent = |name: &str| Agent { name: name.into(), token: Digest::of(name.as_bytes()) };
         let agents = Agents {
             door: Arc::clone(&door),
-            routes: HashMap::from([("peer".to_owned(), route)]),
+            routes: HashMap::from([("peer".to_owned(), Arc::new(route))]),
             agents: vec![agent("ann"), agent("bob")],
             hosts: Vec::new(),
             address,

@@ -55,13 +55,23 @@ fn the_demo_runs_holds_queues_and_blocks_for_real_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_demo_that_goes_another_way_fails_and_names_the_step() {
-    let home = home();
-    // What lies below `build` can be made again, so deleting it asks nobody.
-    let demo = demo(&home.path().join("build"), &[]);
-    let wrong = String::from_utf8(demo.stderr).unwrap();
-    assert_eq!(demo.status.code(), Some(1), "{wrong}");
-    assert!(wrong.starts_with("herma: step 3, rm -rf: it was not held"), "{wrong}");
+fn where_files_count_as_scratch_the_demo_goes_elsewhere_or_says_so() {
+    let (scratch, home) = (TempDir::new().unwrap(), home());
+    let demo = |own: &Path| {
+        let mut demo = Command::new(env!("CARGO_BIN_EXE_herma"));
+        demo.args(["demo", "--unattended"]).env("HERMA_DATA_DIR", scratch.path()).env("XDG_DATA_HOME", own);
+        demo.output().unwrap()
+    };
+    let elsewhere = demo(home.path());
+    let said = String::from_utf8(elsewhere.stdout).unwrap();
+    assert!(elsewhere.status.success(), "{said}{}", String::from_utf8_lossy(&elsewhere.stderr));
+    assert!(said.contains(&home.path().display().to_string()), "{said}");
+    // What lies below `build` can be made again, too.
+    let nowhere = demo(&home.path().join("build"));
+    let wrong = String::from_utf8(nowhere.stderr).unwrap();
+    assert_eq!((nowhere.status.code(), nowhere.stdout.len()), (Some(1), 0), "{wrong}");
+    assert!(wrong.contains("lie where files count as scratch"), "{wrong}");
+    assert_eq!(scratch.path().read_dir().unwrap().count(), 0);
     assert_eq!(home.path().read_dir().unwrap().count(), 0);
 }
 

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use herma_scoring::Rules;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
@@ -35,7 +35,7 @@ use crate::gate::Gate;
 use crate::ledger::{Entry, Ledger, Step, load_or_create_key};
 use crate::notify::Notify;
 use crate::operator::{self, Names, Operator};
-use crate::pool::{Pool, pool};
+use crate::pool::Pool;
 use crate::review::Reviews;
 use crate::store::{Sqlite, Store};
 use crate::telemetry::Telemetry;
@@ -93,10 +93,14 @@ async fn daemon(
     rules: Rules,
     data_dir: &Path,
 ) -> anyhow::Result<ExitCode> {
+    // Both wait for the disk, so they wait together.
+    let dir = data_dir.to_owned();
+    let opening = std::thread::spawn(move || Sqlite::open(&dir));
     let sealing_key = sealing_key(data_dir)?;
     let key = load_or_create_key(data_dir)?;
     let ledger = Ledger::open(&data_dir.join("ledger"), key.clone(), "herma")?;
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(data_dir)?);
+    let store = opening.join().map_err(|_| anyhow!("the store could not be opened"))?;
+    let store: Arc<dyn Store> = Arc::new(store?);
     let (public, people_store, times) = (key.verifying_key(), Arc::clone(&store), settings.times);
     let gate = Gate::restore(Arc::clone(&store), ledger.clone(), key, settings.times).await?;
     let Settings {
@@ -115,7 +119,7 @@ async fn daemon(
         sandbox,
         ..
     } = settings;
-    let pool = pool(is_tls(&servers, &settings.notify, &settings.telemetry));
+    let pool = Pool::new(is_tls(&servers, &settings.notify, &settings.telemetry));
     let telemetry = Telemetry::start(&settings.telemetry, &pool);
     ledger.record(
         Entry::new(now(), Step::Started)
@@ -216,7 +220,7 @@ async fn daemon(
 
     let serving_agents = match (agent_listener, address) {
         (Some(listener), Some(address)) => {
-            let routes = routes(servers, &door, pool)?;
+            let routes = routes(servers, &door, &pool)?;
             let agents = Arc::new(Agents {
                 door: Arc::clone(&door),
                 routes,
@@ -282,8 +286,8 @@ fn compile(settings: &Settings) -> Result<Rules, crate::config::ConfigError> {
 fn routes(
     servers: Vec<crate::config::Server>,
     door: &Arc<Door>,
-    pool: Pool,
-) -> anyhow::Result<HashMap<String, Route>> {
+    pool: &Pool,
+) -> anyhow::Result<HashMap<String, Arc<Route>>> {
     let guard = std::env::current_exe().context("cannot find herma itself")?;
     let route = |server: crate::config::Server| {
         let name: Arc<str> = server.name.as_str().into();
@@ -295,7 +299,7 @@ fn routes(
         let (files, trusted) = (server.files, server.trusted);
         let (upstream, road) = match server.upstream {
             Configured::Http { url, headers } => {
-                let upstream = Upstream::new(pool.clone(), url, headers);
+                let upstream = Upstream::new(pool, &url, headers)?;
                 let road = Arc::new(Road { server: Arc::clone(&name), upstream: upstream.clone() });
                 let way: std::sync::Weak<Road> = Arc::downgrade(&road);
                 door.firewall.roads.open(way);
@@ -308,9 +312,9 @@ fn routes(
                 (Back::Process(bridge), None)
             }
         };
-        (server.name, Route { name, upstream, manners, trusted, files, road })
+        Ok((server.name, Arc::new(Route { name, upstream, manners, trusted, files, road })))
     };
-    Ok(servers.into_iter().map(route).collect())
+    servers.into_iter().map(route).collect()
 }
 
 /// The listener for people. Two daemons on one machine share no port: the second one takes any that is free.

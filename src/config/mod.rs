@@ -32,7 +32,7 @@ use crate::warrants::Setup;
 pub use agentguard::AgentGuard;
 pub use operator::Operator;
 
-pub use paths::{data_dir, find_config, user_config, user_config_place};
+pub use paths::{data_dir, find_config, own_data_dir, user_config, user_config_place};
 pub use sandbox::Sandbox;
 pub use users::Crisis;
 

@@ -14,6 +14,11 @@ pub fn data_dir(given: Option<&Path>) -> Result<PathBuf, ConfigError> {
     if let Some(dir) = std::env::var_os("HERMA_DATA_DIR").filter(|dir| !dir.is_empty()) {
         return Ok(dir.into());
     }
+    own_data_dir()
+}
+
+/// Herma's place among the user's data.
+pub fn own_data_dir() -> Result<PathBuf, ConfigError> {
     under_home("XDG_DATA_HOME", ".local/share").map(|dir| dir.join("herma"))
 }
 

@@ -13,7 +13,7 @@ use crate::firewall::Similar;
 use crate::gate::{Decision, Frozen, Seen};
 
 /// Changes when the two sides would no longer understand each other.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 const HEADER_LIMIT: usize = 4 << 20;
 const PAYLOAD_LIMIT: usize = 1 << 30;
 
@@ -191,7 +191,7 @@ pub enum Side {
 
 /// From a wrapped server to the daemon. The frame is the payload.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "say")]
+#[serde(rename_all = "snake_case")]
 pub enum FromWrap {
     /// A frame that waits for an answer.
     /// `twice`: a request of the client under this id is running.
@@ -206,7 +206,7 @@ pub enum FromWrap {
 
 /// From the daemon to a wrapped server.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "do")]
+#[serde(rename_all = "snake_case")]
 pub enum ToWrap {
     Welcome {
         session: String,

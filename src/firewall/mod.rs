@@ -173,7 +173,8 @@ impl Firewall {
     ) -> Result<Admission, Refusal> {
         let policy = self.policy.load_full();
         let assessment = self.assess(&call, session)?;
-        let checked = self.warrants.check(&call, &assessment, now());
+        let at = now();
+        let checked = self.warrants.check(&call, &assessment, at);
         if let Some(shown) = &call.shown
             && let Some(key) = &shown.channel_key
             && !matches!(checked.grant, Grant::Refused { .. })
@@ -182,13 +183,13 @@ impl Firewall {
         }
         let ruling = route(&policy, &call, &assessment, &checked.grant);
         let mut judged = Judged { assessment, checked, ruling, standing: None };
-        let denied = self.heed_people(&call, &mut judged);
+        let denied = self.heed_people(&call, &mut judged, at);
         let prepared = match judged.ruling.route {
             // What is rare is boxed: a call that runs at once should not carry the memory of one that waits.
             Route::Review => Box::pin(self.prepare(&call, session, &mut judged, &policy)).await,
             Route::Execute | Route::Gate | Route::Block => None,
         };
-        let routed = self.record_routed(&call, &judged, &policy)?;
+        let routed = self.record_routed(&call, &judged, &policy, at)?;
         span.routed(trace::watched(&judged));
         if let Some(denied) = denied {
             return Err(denied);
@@ -211,16 +212,19 @@ impl Firewall {
             }
         };
         let permit = match passage {
-            None => self.permit(call, judged, routed, None, prepared, span).await?,
+            None if prepared.is_none() && judged.is_free() => {
+                Permit::mint(Arc::clone(self), call, routed, None, None, span.take())
+            }
+            None => Box::pin(self.permit(call, judged, routed, None, prepared, span)).await?,
             Some(Passage::Approved(claim)) => {
-                self.permit(call, judged, routed, Some(claim), None, span).await?
+                Box::pin(self.permit(call, judged, routed, Some(claim), None, span)).await?
             }
             Some(Passage::Edited(claim, edit)) => {
                 let Edit { call, judged: now, told } = *edit;
                 // The proof that came with the call is used up; what it draws is what the changed call draws.
                 let checked = now.checked.with_keys_of(judged.checked);
                 let now = Judged { checked, ..now };
-                let permit = self.permit(call, now, routed, Some(claim), None, span).await?;
+                let permit = Box::pin(self.permit(call, now, routed, Some(claim), None, span)).await?;
                 permit.telling(told)
             }
             Some(Passage::Answered(answer)) => return Ok(Admission::Answered(answer)),
@@ -264,13 +268,14 @@ impl Firewall {
         span: &mut Span,
     ) -> Result<Permit, Refusal> {
         let Judged { assessment, checked, standing, .. } = judged;
+        let at = now();
         if let Some(rule) = &standing
-            && !self.gate.use_standing(rule, now()).await?
+            && !self.gate.use_standing(rule, at).await?
         {
             let why = "it was used up or withdrawn at this moment; the same call again is a new question";
             return Err(Refusal::Blocked { rule: format!("standing:{rule}"), why: why.into() });
         }
-        if let Err(unusable) = self.warrants.spend(checked, assessment.class, now()).await? {
+        if let Err(unusable) = self.warrants.spend(checked, assessment.class, at).await? {
             let why = unusable.to_string();
             self.record_refused(&call.origin, &call.tool, &why);
             if let Some(claim) = claim {
@@ -307,9 +312,14 @@ impl Firewall {
         Ok(Permit::mint(Arc::clone(self), call, routed, claim, review, span.take()))
     }
 
-    fn record_routed(&self, call: &Call, judged: &Judged, policy: &Policy) -> Result<Waiting, LedgerError> {
+    fn record_routed(
+        &self,
+        call: &Call,
+        judged: &Judged,
+        policy: &Policy,
+        at: i64,
+    ) -> Result<Waiting, LedgerError> {
         self.telemetry.counts.call(judged.ruling.route.name(), judged.assessment.class.name());
-        let at = now();
         self.ledger.record(trace::routed(at, call, judged, policy, &self.rules(), &self.salts.of(at)))
     }
 
@@ -331,10 +341,11 @@ impl Firewall {
     pub fn note_server_request(self: &Arc<Self>, call: &Call, session: &Session) {
         let Ok(assessment) = self.assess(call, session) else { return };
         let policy = self.policy.load();
-        let checked = self.warrants.check(call, &assessment, now());
+        let at = now();
+        let checked = self.warrants.check(call, &assessment, at);
         let ruling = route(&policy, call, &assessment, &checked.grant);
         let judged = Judged { assessment, checked, ruling, standing: None };
-        if let Err(error) = self.record_routed(call, &judged, &policy) {
+        if let Err(error) = self.record_routed(call, &judged, &policy, at) {
             tracing::error!(%error, "a request of the server could not be recorded");
         }
     }
@@ -435,6 +446,15 @@ struct Judged {
     ruling: Ruling,
     /// The rule of a person by which it runs unasked.
     standing: Option<String>,
+}
+
+impl Judged {
+    /// It only reads, and uses nothing up: nothing must be written before it may leave.
+    fn is_free(&self) -> bool {
+        self.assessment.class == SideEffect::ReadOnly
+            && self.standing.is_none()
+            && self.checked.uses_nothing()
+    }
 }
 
 fn route(policy: &Policy, call: &Call, assessment: &Assessment, grant: &Grant) -> Ruling {

@@ -100,7 +100,7 @@ impl Firewall {
             .with("run", began.run)
             .with("script_sha256", began.script_sha256)
             .with("session", &*began.origin.session)
-            .with("tools", began.tools)
+            .with("tools", began.tools.to_vec())
             .with("warrant", began.warrant);
         self.ledger.record(entry).map(|_| ())
     }

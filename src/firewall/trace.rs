@@ -8,7 +8,7 @@ use super::Judged;
 use super::seen::seen;
 use super::session::Session;
 use crate::call::{Call, Digest};
-use crate::ledger::{Entry, Step};
+use crate::ledger::{Entry, Step, Thousandths};
 use crate::policy::{Policy, Route, Ruling};
 use crate::telemetry::Routed;
 
@@ -25,46 +25,46 @@ pub(super) fn routed(
     salt: &[u8],
 ) -> Entry {
     let Judged { assessment, checked, ruling, .. } = judged;
-    let reasons: Vec<Value> =
-        assessment.reasons.iter().map(|reason| json!([reason.rule, round(reason.points)])).collect();
+    let reasons: Vec<_> =
+        assessment.reasons.iter().map(|reason| (reason.rule.as_str(), Thousandths(reason.points))).collect();
     let learned = policy.learn && call.kind == Kind::Tool;
-    let seen = if learned { seen(&call.arguments, rules) } else { None };
-    // In the order of the line, so that the writer finds them sorted.
-    let entry = Entry::new(at, Step::Routed)
-        .of(call.id.clone())
-        .with("arguments_bytes", call.raw_arguments.len())
-        .with("arguments_digest", arguments_digest(call, assessment, salt));
-    let entry = match seen {
-        Some(seen) => entry.with("arguments_seen", seen),
-        None => entry,
-    };
+    let mut entry = Entry::new(at, Step::Routed).of(call.id.clone());
+    let detail = &mut entry.detail;
+    // In the order of the line, so that none must be looked for.
+    detail.push("arguments_bytes", call.raw_arguments.len());
+    detail.push("arguments_digest", arguments_digest(call, assessment, salt));
+    if let Some(seen) = learned.then(|| seen(&call.arguments, rules)).flatten() {
+        detail.push("arguments_seen", seen);
+    }
+    detail.push("carrier", call.origin.carrier.name());
+    detail.push("class", assessment.class.name());
+    detail.push("confidence", Thousandths(assessment.confidence));
     // What is seldom so costs a line nothing when it is not.
-    let seldom = [
-        ("contested", assessment.contested),
-        ("outbound", assessment.outbound),
-        ("undo", assessment.undo.is_some()),
-    ];
-    let entry =
-        seldom.into_iter().filter(|(_, so)| *so).fold(entry, |entry, (name, _)| entry.with(name, true));
+    if assessment.contested {
+        detail.push("contested", true);
+    }
+    detail.push("crisis_sensitive", assessment.crisis_sensitive);
+    detail.push("grant", grant(&checked.grant));
+    if assessment.outbound {
+        detail.push("outbound", true);
+    }
+    detail.push("pattern", ruling.route.pattern());
+    detail.push("policy", policy.revision.as_str());
+    detail.push("principal", &*call.origin.principal);
+    detail.push("reasons", reasons);
+    detail.push("requires_human", ruling.route == Route::Gate);
+    detail.push("reversible", assessment.reversible());
+    detail.push("risk_score", Thousandths(assessment.risk_score));
+    detail.push("route", ruling.route.name());
+    detail.push("rule", &*ruling.rule);
+    detail.push("server", &*call.origin.server);
+    detail.push("session", &*call.origin.session);
+    detail.push("tool_name", call.tool.as_str());
+    if assessment.undo.is_some() {
+        detail.push("undo", true);
+    }
+    detail.push("would", ruling.would.map(Route::name));
     entry
-        .with("carrier", call.origin.carrier.name())
-        .with("class", assessment.class.name())
-        .with("confidence", round(assessment.confidence))
-        .with("crisis_sensitive", assessment.crisis_sensitive)
-        .with("grant", grant(&checked.grant))
-        .with("pattern", ruling.route.pattern())
-        .with("policy", policy.revision.as_str())
-        .with("principal", &*call.origin.principal)
-        .with("reasons", reasons)
-        .with("requires_human", ruling.route == Route::Gate)
-        .with("reversible", assessment.reversible())
-        .with("risk_score", round(assessment.risk_score))
-        .with("route", ruling.route.name())
-        .with("rule", &*ruling.rule)
-        .with("server", &*call.origin.server)
-        .with("session", &*call.origin.session)
-        .with("tool_name", call.tool.as_str())
-        .with("would", ruling.would.map(Route::name))
 }
 
 /// What those who watch are told of a judged call.

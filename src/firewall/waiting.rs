@@ -36,7 +36,7 @@ pub(super) struct Edit {
 
 impl Firewall {
     /// What people have said that reaches beyond one call: freezes, denials that stick, and standing rules.
-    pub(super) fn heed_people(&self, call: &Call, judged: &mut Judged) -> Option<Refusal> {
+    pub(super) fn heed_people(&self, call: &Call, judged: &mut Judged, at: i64) -> Option<Refusal> {
         if judged.ruling.route == Route::Block {
             return None;
         }
@@ -50,7 +50,6 @@ impl Firewall {
         }
         let subject = subject(call);
         let digest = || call.digest().ok().map(|digest| digest.to_string());
-        let at = now();
         if let Some(rule) = self.gate.find_standing(at, |rule| rule.denies(&subject, digest)) {
             judged.ruling.route = Route::Block;
             judged.ruling.rule = rule.rule().into();

@@ -44,8 +44,8 @@ impl Entry {
     }
 
     #[must_use]
-    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
-        self.detail.push(name, value);
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, fact: impl Fact) -> Self {
+        self.detail.push(name, fact);
         self
     }
 }
@@ -99,21 +99,24 @@ impl fmt::Display for Step {
 /// The named facts of an entry. A name given twice keeps its last value.
 #[derive(Debug, Clone, Default)]
 pub struct Detail {
-    /// Names in the order of the line, each with the place of its value in `values`.
+    /// Names in the order of the line, each with the place of its member in `members`.
     names: Vec<(Cow<'static, str>, Range<usize>)>,
-    /// Canonical JSON, one value after the other.
-    values: String,
+    /// Name and value in canonical JSON, one member after the other.
+    members: String,
 }
 
 impl Detail {
-    pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+    pub fn push(&mut self, name: impl Into<Cow<'static, str>>, fact: impl Fact) {
         if self.names.is_empty() {
             self.names.reserve(24);
-            self.values.reserve(512);
+            self.members.reserve(768);
         }
-        let start = self.values.len();
-        write_value(&mut self.values, &value.into());
-        let (name, place) = (name.into(), start..self.values.len());
+        let name = name.into();
+        let start = self.members.len();
+        write_text(&mut self.members, &name);
+        self.members.push(':');
+        fact.write(&mut self.members);
+        let place = start..self.members.len();
         // Whoever names facts in their order pays no search.
         match self.names.last().map(|(last, _)| order(last, &name)) {
             None | Some(Ordering::Less) => self.names.push((name, place)),
@@ -128,22 +131,22 @@ impl Detail {
         self.names.is_empty()
     }
 
-    fn facts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.names.iter().filter_map(|(name, place)| Some((name.as_ref(), self.values.get(place.clone())?)))
+    fn members(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().filter_map(|(_, place)| self.members.get(place.clone()))
     }
 
     fn write(&self, text: &mut String) {
-        write_members(text, self.facts(), |text, value| text.push_str(value));
+        write_object(text, self.members(), String::push_str);
     }
 }
 
 impl PartialEq for Detail {
     fn eq(&self, other: &Self) -> bool {
-        self.facts().eq(other.facts())
+        self.members().eq(other.members())
     }
 }
 
-impl<K: Into<Cow<'static, str>>, V: Into<Value>> FromIterator<(K, V)> for Detail {
+impl<K: Into<Cow<'static, str>>, V: Fact> FromIterator<(K, V)> for Detail {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(facts: I) -> Self {
         let mut detail = Self::default();
         for (name, value) in facts {
@@ -159,68 +162,176 @@ impl From<Map<String, Value>> for Detail {
     }
 }
 
-/// Canonical JSON (RFC 8785) of one value. That form rounds integers that a double cannot hold; a
-/// ledger must not, and writes them as text.
-fn write_value(text: &mut String, value: &Value) {
-    const EXACT: u64 = 1 << 53;
-    // A string takes all that is written to it.
-    let _ = match value {
-        Value::Array(items) => {
-            text.push('[');
-            for (place, item) in items.iter().enumerate() {
-                if place > 0 {
-                    text.push(',');
-                }
-                write_value(text, item);
-            }
-            text.push(']');
-            Ok(())
+/// What can stand in a line. It is written down at once: a value built first would cost more than the line.
+pub trait Fact {
+    /// Adds its canonical JSON (RFC 8785) to `text`. That form rounds integers that a double cannot hold; a ledger
+    /// must not, and writes them as text.
+    fn write(self, text: &mut String);
+}
+
+/// Whole numbers up to here are doubles, too.
+const EXACT: u64 = 1 << 53;
+
+/// A number of which three decimals are vouched for.
+#[derive(Debug, Clone, Copy)]
+pub struct Thousandths(pub f64);
+
+impl Fact for Thousandths {
+    fn write(self, text: &mut String) {
+        let all = (self.0 * 1000.0).round();
+        if all.abs() >= 1e15 || all.is_nan() {
+            return Value::from(self.0).write(text);
         }
-        Value::Object(facts) => {
-            let mut facts: Vec<_> = facts.iter().map(|(name, value)| (name.as_str(), value)).collect();
-            facts.sort_by(|(a, _), (b, _)| order(a, b));
-            write_members(text, facts.into_iter(), write_value);
-            Ok(())
+        let (whole, mut part) = ((all.abs() / 1000.0).trunc(), all.abs() % 1000.0);
+        let mut digits = 3;
+        while digits > 0 && part % 10.0 == 0.0 {
+            (part, digits) = (part / 10.0, digits - 1);
         }
-        Value::Number(number) if number.is_f64() => serde_json_canonicalizer::to_string(number)
-            .map(|number| text.push_str(&number))
-            .or(Err(fmt::Error)),
-        Value::Number(number)
-            if number.as_u64().is_some_and(|number| number > EXACT)
-                || number.as_i64().is_some_and(|number| number.unsigned_abs() > EXACT) =>
-        {
-            write!(text, "\"{number}\"")
+        let sign = if all < 0.0 { "-" } else { "" };
+        // A string takes all that is written to it.
+        let _ = match digits {
+            0 => write!(text, "{sign}{}", whole as u64),
+            _ => write!(text, "{sign}{}.{:0digits$}", whole as u64, part as u64),
+        };
+    }
+}
+
+impl Fact for &str {
+    fn write(self, text: &mut String) {
+        write_text(text, self);
+    }
+}
+
+impl Fact for String {
+    fn write(self, text: &mut String) {
+        write_text(text, &self);
+    }
+}
+
+impl Fact for bool {
+    fn write(self, text: &mut String) {
+        text.push_str(if self { "true" } else { "false" });
+    }
+}
+
+impl Fact for u64 {
+    fn write(self, text: &mut String) {
+        let _ = if self <= EXACT { write!(text, "{self}") } else { write!(text, "\"{self}\"") };
+    }
+}
+
+impl Fact for i64 {
+    fn write(self, text: &mut String) {
+        let exact = self.unsigned_abs() <= EXACT;
+        let _ = if exact { write!(text, "{self}") } else { write!(text, "\"{self}\"") };
+    }
+}
+
+impl Fact for usize {
+    fn write(self, text: &mut String) {
+        (self as u64).write(text);
+    }
+}
+
+impl Fact for u32 {
+    fn write(self, text: &mut String) {
+        u64::from(self).write(text);
+    }
+}
+
+impl Fact for i32 {
+    fn write(self, text: &mut String) {
+        i64::from(self).write(text);
+    }
+}
+
+impl Fact for f64 {
+    fn write(self, text: &mut String) {
+        Value::from(self).write(text);
+    }
+}
+
+impl<T: Fact> Fact for Option<T> {
+    fn write(self, text: &mut String) {
+        match self {
+            Some(fact) => fact.write(text),
+            None => text.push_str("null"),
         }
-        Value::String(said) => {
-            write_text(text, said);
-            Ok(())
+    }
+}
+
+impl<T: Fact> Fact for Vec<T> {
+    fn write(self, text: &mut String) {
+        let mut before = '[';
+        for fact in self {
+            text.push(before);
+            before = ',';
+            fact.write(text);
         }
-        other => write!(text, "{other}"),
-    };
+        text.push_str(if before == '[' { "[]" } else { "]" });
+    }
+}
+
+impl<A: Fact, B: Fact> Fact for (A, B) {
+    fn write(self, text: &mut String) {
+        text.push('[');
+        self.0.write(text);
+        text.push(',');
+        self.1.write(text);
+        text.push(']');
+    }
+}
+
+impl Fact for Map<String, Value> {
+    fn write(self, text: &mut String) {
+        let mut members: Vec<_> = self.into_iter().collect();
+        members.sort_by(|(a, _), (b, _)| order(a, b));
+        write_object(text, members, |text, (name, value)| {
+            write_text(text, &name);
+            text.push(':');
+            value.write(text);
+        });
+    }
+}
+
+impl Fact for Value {
+    fn write(self, text: &mut String) {
+        match self {
+            Self::Array(items) => items.write(text),
+            Self::Object(members) => members.write(text),
+            Self::String(said) => said.write(text),
+            Self::Bool(flag) => flag.write(text),
+            Self::Null => text.push_str("null"),
+            Self::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(number), _) => number.write(text),
+                (_, Some(number)) => number.write(text),
+                _ => text.push_str(&serde_json_canonicalizer::to_string(&number).unwrap_or_default()),
+            },
+        }
+    }
 }
 
 /// An object of members that are in order, each once.
-fn write_members<'a, V>(
+fn write_object<M>(
     text: &mut String,
-    members: impl Iterator<Item = (&'a str, V)>,
-    write_value: impl Fn(&mut String, V),
+    members: impl IntoIterator<Item = M>,
+    write_member: impl Fn(&mut String, M),
 ) {
     let mut before = '{';
-    for (name, value) in members {
+    for member in members {
         text.push(before);
         before = ',';
-        write_text(text, name);
-        text.push(':');
-        write_value(text, value);
+        write_member(text, member);
     }
     text.push_str(if before == '{' { "{}" } else { "}" });
 }
 
-/// RFC 8785 orders names by their UTF-16 forms.
+/// RFC 8785 orders names by their UTF-16 forms. Where one of two is ASCII, so do their bytes.
 fn order(a: &str, b: &str) -> Ordering {
-    match a.is_ascii() && b.is_ascii() {
-        true => a.cmp(b),
-        false => a.encode_utf16().cmp(b.encode_utf16()),
+    match a.bytes().zip(b.bytes()).find(|(a, b)| a != b) {
+        Some((a, b)) if a.is_ascii() || b.is_ascii() => a.cmp(&b),
+        Some(_) => a.encode_utf16().cmp(b.encode_utf16()),
+        None => a.len().cmp(&b.len()),
     }
 }
 
@@ -256,36 +367,36 @@ impl Record {
     }
 }
 
-/// The canonical JSON of one entry, without its line feed.
-pub(super) fn write_line(entry: &Entry, seq: u64) -> Vec<u8> {
-    let whole = line(entry, entry.call.as_deref(), seq, &entry.detail);
-    if whole.len() <= MAX_ENTRY_BYTES {
-        return whole;
+/// Adds the canonical JSON of one entry, without its line feed.
+pub(super) fn write_line(text: &mut String, entry: &Entry, seq: u64) {
+    let start = text.len();
+    write_whole(text, entry, entry.call.as_deref(), seq, &entry.detail);
+    if text.len() - start <= MAX_ENTRY_BYTES {
+        return;
     }
     // It can still be matched, not read.
+    text.truncate(start);
     let mut detail = String::new();
     entry.detail.write(&mut detail);
     let mut cut = Detail::default();
     cut.push("cut_bytes", detail.len());
     cut.push("cut_sha256", data_encoding::HEXLOWER.encode(&Sha256::digest(&detail)));
     let call: Option<String> = entry.call.as_ref().map(|call| call.chars().take(CUT_CALL).collect());
-    line(entry, call.as_deref(), seq, &cut)
+    write_whole(text, entry, call.as_deref(), seq, &cut);
 }
 
-fn line(entry: &Entry, call: Option<&str>, seq: u64, detail: &Detail) -> Vec<u8> {
-    let mut text = String::with_capacity(detail.values.len() + 32 * detail.names.len() + 128);
+fn write_whole(text: &mut String, entry: &Entry, call: Option<&str>, seq: u64, detail: &Detail) {
     // A string takes all that is written to it.
     let _ = write!(text, "{{\"at\":{}", entry.at);
     if let Some(call) = call {
         text.push_str(",\"call\":");
-        write_text(&mut text, call);
+        write_text(text, call);
     }
     if !detail.is_empty() {
         text.push_str(",\"detail\":");
-        detail.write(&mut text);
+        detail.write(text);
     }
     let _ = write!(text, ",\"seq\":{seq},\"step\":\"{}\"}}", entry.step);
-    text.into_bytes()
 }
 
 #[cfg(test)]
@@ -294,6 +405,12 @@ mod tests {
 
     use super::*;
 
+    fn line(entry: &Entry, seq: u64) -> Vec<u8> {
+        let mut text = String::new();
+        write_line(&mut text, entry, seq);
+        text.into_bytes()
+    }
+
     #[test]
     fn an_entry_is_canonical_json_with_its_number() {
         let entry = Entry::new(1_700_000_000_000, Step::Held)
@@ -301,7 +418,7 @@ mod tests {
             .with("tool", "send")
             .with("count", 2)
             .with("Zed", "a\nb");
-        let line = write_line(&entry, 7);
+        let line = line(&entry, 7);
         assert_eq!(
             String::from_utf8(line.clone()).unwrap(),
             r#"{"at":1700000000000,"call":"c-1","detail":{"Zed":"a\nb","count":2,"tool":"send"},"seq":7,"step":"held"}"#
@@ -315,7 +432,7 @@ mod tests {
         let entry = Entry::new(1, Step::Settled)
             .with("ids", vec![9_007_199_254_740_992_u64, 9_007_199_254_740_993])
             .with("low", json!({ "deep": i64::MIN }));
-        let line = write_line(&entry, 0);
+        let line = line(&entry, 0);
         let record = Record::parse(&line).unwrap();
         let expected = json!([9_007_199_254_740_992_u64, "9007199254740993"]);
         assert_eq!(record.detail["ids"], expected);
@@ -335,8 +452,18 @@ mod tests {
             if !facts.is_empty() {
                 whole["detail"] = json!(facts);
             }
-            let line = write_line(&entry, 3);
+            let line = line(&entry, 3);
             proptest::prop_assert_eq!(line, serde_json_canonicalizer::to_vec(&whole).unwrap());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn three_decimals_are_written_as_rfc_8785_writes_them(number in -2.0..2.0_f64) {
+            let mut text = String::new();
+            Thousandths(number).write(&mut text);
+            let rounded = (number * 1000.0).round() / 1000.0;
+            proptest::prop_assert_eq!(text, serde_json_canonicalizer::to_string(&rounded).unwrap());
         }
     }
 
@@ -361,14 +488,14 @@ mod tests {
     #[test]
     fn a_name_given_twice_keeps_its_last_value() {
         let entry = Entry::new(1, Step::Settled).with("n", 1).with("n", 2);
-        let record = Record::parse(&write_line(&entry, 0)).unwrap();
+        let record = Record::parse(&line(&entry, 0)).unwrap();
         assert_eq!(record.detail["n"], 2);
     }
 
     #[test]
     fn a_detail_too_long_for_an_entry_is_named_by_its_digest() {
         let entry = Entry::new(1, Step::Settled).with("preview", "x".repeat(70_000));
-        let line = write_line(&entry, 0);
+        let line = line(&entry, 0);
         assert!(line.len() < 300);
         let record = Record::parse(&line).unwrap();
         assert_eq!(record.detail["cut_bytes"], 70_014);

@@ -126,15 +126,15 @@ impl Journal {
     ) -> Result<u64, LedgerError> {
         let first = self.edge.size();
         self.turn(first / LINES)?;
-        let mut text = Vec::new();
+        let mut text = String::new();
         let mut leaves = Vec::new();
         for (seq, entry) in (first..).zip(entries) {
-            let line = write_line(entry, seq);
-            leaves.push(record_hash(&line));
-            text.extend_from_slice(&line);
-            text.push(b'\n');
+            let start = text.len();
+            write_line(&mut text, entry, seq);
+            leaves.push(record_hash(text.as_bytes().get(start..).unwrap_or_default()));
+            text.push('\n');
         }
-        self.segment.append(&text).map_err(self.segment_error())?;
+        self.segment.append(text.as_bytes()).map_err(self.segment_error())?;
         self.dirty_since.get_or_insert_with(Instant::now);
         for leaf in leaves {
             self.edge.push(leaf);

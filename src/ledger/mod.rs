@@ -35,7 +35,7 @@ use std::sync::Arc;
 use ed25519_dalek::SigningKey;
 use tokio::sync::{oneshot, watch};
 
-pub use entry::{Detail, Entry, MAX_ENTRY_BYTES, Record, Step};
+pub use entry::{Detail, Entry, Fact, MAX_ENTRY_BYTES, Record, Step, Thousandths};
 pub use figures::Figures;
 pub use key::{load_or_create_key, load_public_key, read_public_key};
 pub use note::SignedHead;

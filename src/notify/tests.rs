@@ -298,7 +298,7 @@ impl House {
         receiver.answers.lock().extend(answers.iter().cloned());
         let clock: Clock = Arc::new(move || NOON + time.load(Ordering::Relaxed));
         let door = Arc::new(Door(Arc::clone(&receiver), Arc::clone(&self.time)));
-        let pool = crate::pool::pool(false);
+        let pool = crate::pool::Pool::new(false);
         let notify = Notify::start_with(setup, Arc::clone(&self.store), gate, heads, clock, door, pool);
         Run { notify: notify.await.unwrap(), receiver }
     }

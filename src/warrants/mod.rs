@@ -171,6 +171,11 @@ impl Checked {
         Self::silent(Grant::Refused { why: why.to_string() })
     }
 
+    /// Whether a call that leaves takes nothing of what is counted.
+    pub fn uses_nothing(&self) -> bool {
+        self.uses.is_nothing()
+    }
+
     /// What a changed call draws, with the proofs that came with the call itself.
     #[must_use]
     pub fn with_keys_of(mut self, first: Self) -> Self {
@@ -233,9 +238,7 @@ impl Warrants {
         {
             let mut revocations = self.revocations.write();
             let mut changed = revocations.clone();
-            if let Some(age) = setup.lists_newer_than {
-                changed.require_lists_newer_than(age);
-            }
+            changed.require_lists_newer_than(setup.lists_newer_than);
             for (list, revoker) in &setup.lists {
                 changed.adopt(list, revoker)?;
             }

@@ -164,6 +164,19 @@ async fn an_older_signed_list_is_not_taken_up_after_a_newer_one() {
 }
 
 #[tokio::test]
+async fn a_file_that_no_longer_asks_for_new_lists_lets_calls_run_again() {
+    let dir = TempDir::new().unwrap();
+    let call = call(json!({}));
+    let assessment = judge(&call);
+    let warrants = open(&dir, setup()).await;
+    over_the_box(&warrants, Limits::default()).await;
+    warrants.replace(Setup { lists_newer_than: Some(3600), ..setup() }).await.unwrap();
+    assert!(matches!(warrants.check(&call, &assessment, ms(NINE)).grant, Grant::Refused { .. }));
+    warrants.replace(setup()).await.unwrap();
+    assert_eq!(warrants.check(&call, &assessment, ms(NINE)).grant, Grant::Authorised);
+}
+
+#[tokio::test]
 async fn everything_can_be_taken_back_at_once() {
     let dir = TempDir::new().unwrap();
     let call = call(json!({}));

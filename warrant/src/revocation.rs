@@ -95,9 +95,9 @@ impl Revocations {
         self.epoch = self.epoch.saturating_add(1);
     }
 
-    /// Refuses everything when no list newer than `seconds` has been adopted.
-    pub fn require_lists_newer_than(&mut self, seconds: u64) {
-        self.max_age = Some(seconds);
+    /// Refuses everything when no list newer than `seconds` has been adopted; with `None` lists may be of any age.
+    pub fn require_lists_newer_than(&mut self, seconds: Option<u64>) {
+        self.max_age = seconds;
         self.epoch = self.epoch.saturating_add(1);
     }
 

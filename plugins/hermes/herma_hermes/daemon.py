@@ -6,7 +6,7 @@ import socket
 import struct
 import time
 
-VERSION = 2
+VERSION = 3
 # The daemon gives a sign of life every five seconds while a person is asked.
 SILENCE = 20.0
 HEADER_LIMIT = 1 << 22

@@ -154,7 +154,11 @@ pub fn is_error(response: &[u8]) -> bool {
         is_error: bool,
     }
     // Most answers are no failures, and both members end so. A server that spells them otherwise only hides its own.
-    if memchr::memmem::find(response, b"rror\"").is_none() {
+    let says_no = |at: usize| {
+        let (before, after) = response.split_at_checked(at).unwrap_or_default();
+        before.ends_with(b"\"isE") && after.starts_with(b"rror\":false")
+    };
+    if memchr::memmem::find_iter(response, b"rror\"").all(says_no) {
         return false;
     }
     match serde_json::from_slice::<Body<'_>>(response) {

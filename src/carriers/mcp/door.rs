@@ -354,11 +354,11 @@ impl Questions {
     }
 
     /// Takes an answer of a client if it is to a question of ours.
-    pub fn answer(&self, id: Option<&RawValue>, result: Option<&RawValue>) -> bool {
+    pub fn answer(&self, id: Option<&RawValue>, result: Option<&str>) -> bool {
         let Some(id) = id.and_then(|id| serde_json::from_str::<String>(id.get()).ok()) else { return false };
         let Some(sender) = self.open.lock().remove(&id) else { return false };
         let action = result
-            .and_then(|result| serde_json::from_str::<Value>(result.get()).ok())
+            .and_then(|result| serde_json::from_str::<Value>(result).ok())
             .and_then(|result| result.get("action")?.as_str().map(str::to_owned));
         let _ = sender.send(action.unwrap_or_default());
         true

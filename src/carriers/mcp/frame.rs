@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use herma_scoring::Kind;
 
 use super::answer::code;
 use super::shown::Presented;
+use super::walk::{Broken, Walk, decoded};
 
 /// What one frame is, as far as a proxy must know.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub enum Frame<'a> {
     /// Any other request or notification.
     Other { method: Cow<'a, str>, id: Option<&'a RawValue> },
     /// An answer to a request of the other side.
-    Answer { id: Option<&'a RawValue>, result: Option<&'a RawValue>, error: Option<&'a RawValue> },
+    Answer { id: Option<&'a RawValue>, result: Option<&'a str> },
     /// A JSON array of frames without any call in it.
     Batch,
 }
@@ -30,8 +30,8 @@ pub enum Frame<'a> {
 pub struct Called<'a> {
     pub kind: Kind,
     pub id: Option<&'a RawValue>,
-    arguments: Option<&'a RawValue>,
-    meta: Option<&'a RawValue>,
+    arguments: &'a str,
+    meta: &'a str,
 }
 
 /// A frame that is a call, to be kept: its parts share its bytes.
@@ -45,7 +45,7 @@ pub struct CallFrame {
     /// `params._meta.progressToken`.
     pub(super) progress_token: Option<Bytes>,
     /// The warrant that came beside it.
-    pub(super) presented: Option<Presented>,
+    pub(super) presented: Option<Box<Presented>>,
 }
 
 impl Called<'_> {
@@ -55,7 +55,7 @@ impl Called<'_> {
             kind: self.kind,
             frame: frame.clone(),
             id: part(frame, self.id),
-            arguments: part(frame, self.arguments),
+            arguments: frame.slice_ref(self.arguments.as_bytes()),
             progress_token: self.progress_token().map(|token| part(frame, Some(token))),
             presented: None,
         }
@@ -67,7 +67,7 @@ impl Called<'_> {
             #[serde(borrow, rename = "progressToken")]
             progress_token: &'a RawValue,
         }
-        serde_json::from_str::<Meta<'_>>(self.meta?.get()).ok().map(|meta| meta.progress_token)
+        serde_json::from_str::<Meta<'_>>(self.meta).ok().map(|meta| meta.progress_token)
     }
 }
 
@@ -135,45 +135,44 @@ impl<'a> Frame<'a> {
 }
 
 fn read_one(text: &str) -> Result<Frame<'_>, FrameError> {
-    let envelope: Envelope<'_> =
-        serde_json::from_str(text).map_err(|error| FrameError::Unreadable(error.to_string()))?;
+    let envelope = Envelope::read(text)?;
     if let Some(name) = envelope.look_alike {
         return Err(FrameError::LookAlike(name));
     }
+    let id = envelope.id.map(serde_json::from_str).transpose();
+    let id = id.map_err(|error| FrameError::Unreadable(error.to_string()))?;
     let answers = envelope.result.is_some() || envelope.error.is_some();
-    let Some(method) = envelope.method else {
-        return Ok(Frame::Answer { id: envelope.id, result: envelope.result, error: envelope.error });
+    let Some(raw) = envelope.method else {
+        return Ok(Frame::Answer { id, result: envelope.result });
     };
-    let text = method.text()?;
-    let kind = kind_of(&text);
+    let method = decoded(raw).ok_or_else(|| FrameError::Unreadable("`method` is not a string".to_owned()))?;
+    let kind = kind_of(&method);
     if answers && kind.is_some() {
         return Err(FrameError::Both);
     }
     match kind {
-        Some(_) if method.is_escaped() => Err(FrameError::EscapedMethod),
+        // An escaped spelling is a trick that a decoded string no longer shows.
+        Some(_) if raw.contains('\\') => Err(FrameError::EscapedMethod),
         Some(kind) => {
-            let Params { arguments, meta } = envelope.params.unwrap_or_default();
-            Ok(Frame::Call(Called { kind, id: envelope.id, arguments, meta }))
+            let Params { arguments, meta } = envelope.params;
+            Ok(Frame::Call(Called { kind, id, arguments, meta }))
         }
-        None if GATED.iter().any(|gated| gated.eq_ignore_ascii_case(&text)) => {
-            Err(FrameError::LookAlike(text.chars().take(32).collect()))
+        None if GATED.iter().any(|gated| gated.eq_ignore_ascii_case(&method)) => {
+            Err(FrameError::LookAlike(method.chars().take(32).collect()))
         }
-        None => Ok(Frame::Other { method: text, id: envelope.id }),
+        None => Ok(Frame::Other { method, id }),
     }
 }
 
 fn read_batch(text: &str) -> Result<Frame<'_>, FrameError> {
-    let parts: Vec<&RawValue> =
-        serde_json::from_str(text).map_err(|error| FrameError::Unreadable(error.to_string()))?;
-    for part in parts {
-        match Frame::of(part.get())? {
-            Frame::Call(Called { kind, .. }) => {
-                return Err(FrameError::CallInBatch(name_of(kind).to_owned()));
-            }
-            Frame::Batch => return Err(FrameError::Unreadable("a batch within a batch".to_owned())),
-            Frame::Other { .. } | Frame::Answer { .. } => {}
-        }
-    }
+    let mut walk = Walk::new(text);
+    walk.items(|walk| match Frame::of(walk.value()?)? {
+        Frame::Call(Called { kind, .. }) => Err(FrameError::CallInBatch(name_of(kind).to_owned()).into()),
+        Frame::Batch => Err(FrameError::Unreadable("a batch within a batch".to_owned()).into()),
+        Frame::Other { .. } | Frame::Answer { .. } => Ok(()),
+    })
+    .and_then(|()| Ok(walk.end()?))
+    .map_err(|fault: Fault| fault.of(text))?;
     Ok(Frame::Batch)
 }
 
@@ -203,13 +202,41 @@ pub fn name_of(kind: Kind) -> &'static str {
     }
 }
 
+/// Why a walk through a frame ended early.
+enum Fault {
+    Broken(Broken),
+    Frame(FrameError),
+}
+
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl From<FrameError> for Fault {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+impl Fault {
+    fn of(self, text: &str) -> FrameError {
+        match self {
+            Self::Broken(broken) => FrameError::Unreadable(broken.told(text)),
+            Self::Frame(error) => error,
+        }
+    }
+}
+
+/// The members of a frame, as they stand in it.
 #[derive(Default)]
 struct Envelope<'a> {
-    method: Option<Method<'a>>,
-    id: Option<&'a RawValue>,
-    params: Option<Params<'a>>,
-    result: Option<&'a RawValue>,
-    error: Option<&'a RawValue>,
+    method: Option<&'a str>,
+    id: Option<&'a str>,
+    params: Params<'a>,
+    result: Option<&'a str>,
+    error: Option<&'a str>,
     look_alike: Option<String>,
 }
 
@@ -217,128 +244,61 @@ struct Envelope<'a> {
 /// word on the rest.
 #[derive(Default)]
 struct Params<'a> {
-    arguments: Option<&'a RawValue>,
-    meta: Option<&'a RawValue>,
+    arguments: &'a str,
+    meta: &'a str,
 }
 
-/// Kept raw, because an escaped spelling is a trick that a decoded string no longer shows.
-struct Method<'a>(&'a RawValue);
-
-impl<'a> Method<'a> {
-    fn is_escaped(&self) -> bool {
-        self.0.get().contains('\\')
-    }
-
-    fn text(&self) -> Result<Cow<'a, str>, FrameError> {
-        #[derive(Deserialize)]
-        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-        serde_json::from_str::<Text<'a>>(self.0.get())
-            .map(|text| text.0)
-            .map_err(|_| FrameError::Unreadable("`method` is not a string".to_owned()))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Params<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ParamsVisitor(std::marker::PhantomData))
-    }
-}
-
-struct ParamsVisitor<'a>(std::marker::PhantomData<&'a ()>);
-
-impl<'de: 'a, 'a> serde::de::Visitor<'de> for ParamsVisitor<'a> {
-    type Value = Params<'a>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("params")
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut params = Params::default();
-        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
-            match &*key {
-                "arguments" => params.arguments = Some(map.next_value()?),
-                "_meta" => params.meta = Some(map.next_value()?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(params)
-    }
-
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Params::default())
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Params::default())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Params::default())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Params::default())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Params::default())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Params::default())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(Params::default())
-    }
-}
-
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-struct Visitor<'a>(std::marker::PhantomData<&'a ()>);
-
-impl<'de: 'a, 'a> serde::de::Visitor<'de> for Visitor<'a> {
-    type Value = Envelope<'a>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON-RPC message")
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        fn once<T, E: serde::de::Error>(slot: &mut Option<T>, value: T, name: &str) -> Result<(), E> {
-            match slot.replace(value) {
-                None => Ok(()),
-                Some(_) => Err(E::custom(format_args!("the member `{name}` stands twice"))),
-            }
-        }
-        let mut envelope = Envelope::default();
-        let mut method = None;
-        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
-            match &*key {
-                "method" => once(&mut method, map.next_value()?, "method")?,
-                "id" => once(&mut envelope.id, map.next_value()?, "id")?,
-                "params" => once(&mut envelope.params, map.next_value()?, "params")?,
-                "result" => once(&mut envelope.result, map.next_value()?, "result")?,
-                "error" => once(&mut envelope.error, map.next_value()?, "error")?,
+impl<'a> Envelope<'a> {
+    fn read(text: &'a str) -> Result<Self, FrameError> {
+        let mut walk = Walk::new(text);
+        let mut envelope = Self::default();
+        let mut params = None;
+        walk.members(|name, walk| {
+            let slot = match &*name {
+                "method" => &mut envelope.method,
+                "id" => &mut envelope.id,
+                "params" => &mut params,
+                "result" => &mut envelope.result,
+                "error" => &mut envelope.error,
                 other => {
-                    map.next_value::<IgnoredAny>()?;
                     if ["method", "id", "params"].iter().any(|name| other.eq_ignore_ascii_case(name)) {
                         envelope.look_alike = Some(other.chars().take(32).collect());
                     }
+                    walk.value()?;
+                    return Ok(());
                 }
+            };
+            let before = match name == "params" && walk.peek() == Some(b'{') {
+                true => {
+                    envelope.params = Params::read(walk)?;
+                    slot.replace("")
+                }
+                false => slot.replace(walk.value()?),
+            };
+            match before {
+                None => Ok(()),
+                Some(_) => Err(FrameError::Unreadable(format!("the member `{name}` stands twice")).into()),
             }
-        }
-        envelope.method = method.map(Method);
+        })
+        .and_then(|()| Ok(walk.end()?))
+        .map_err(|fault: Fault| fault.of(text))?;
         Ok(envelope)
+    }
+}
+
+impl<'a> Params<'a> {
+    fn read(walk: &mut Walk<'a>) -> Result<Self, Broken> {
+        let mut params = Self::default();
+        walk.members(|name, walk| {
+            let value = walk.value()?;
+            match &*name {
+                "arguments" => params.arguments = value,
+                "_meta" => params.meta = value,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(params)
     }
 }
 

@@ -19,4 +19,5 @@ pub mod sse;
 pub mod stdio;
 pub mod tasks;
 pub mod upstream;
+mod walk;
 pub mod wrapped;

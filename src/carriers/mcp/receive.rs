@@ -58,7 +58,8 @@ pub fn receive(
     limit: usize,
     forward_warrant: bool,
 ) -> Result<Received, ReceiveError> {
-    let CallFrame { kind, mut frame, arguments: mut raw_arguments, progress_token, mut presented, .. } = call;
+    let CallFrame { kind, mut frame, arguments: mut raw_arguments, progress_token, presented, .. } = call;
+    let mut presented = presented.map(|boxed| *boxed);
     let origin = session.origin();
     let mut marked = None;
     let limits = Limits { size: limit, ..Limits::default() };

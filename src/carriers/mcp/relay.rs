@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use hyper::body::{Body, Frame as BodyFrame, Incoming, SizeHint};
+use hyper::body::{Body, Frame as BodyFrame, SizeHint};
 use hyper::header::{self, HeaderMap};
 use serde_json::Value;
 
@@ -17,6 +17,7 @@ use crate::firewall::Firewall;
 use crate::firewall::outcome::Outcome;
 use crate::firewall::permit::Settlement;
 use crate::firewall::session::{Session, UnderWay};
+use crate::pool::Answer;
 
 /// What is kept of an ordinary answer, to see whether it is an error.
 const GLANCE: usize = 64 << 10;
@@ -197,13 +198,13 @@ fn join(mut parts: Vec<Bytes>) -> Bytes {
 /// A response body that passes through unchanged.
 #[derive(Debug)]
 pub struct Relay {
-    inner: Incoming,
+    inner: Answer,
     tap: Tap,
     ended: bool,
 }
 
 impl Relay {
-    pub fn new(inner: Incoming, tap: Tap) -> Self {
+    pub fn new(inner: Answer, tap: Tap) -> Self {
         Self { inner, tap, ended: false }
     }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Method;
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
 
@@ -22,6 +21,7 @@ use super::sse::{Event, Events};
 use super::upstream::{Head, Upstream};
 use crate::firewall::outcome::Outcome;
 use crate::firewall::session::Session;
+use crate::pool::Answer;
 
 /// Events that may wait for a slow client.
 const BACKLOG: usize = 64;
@@ -64,7 +64,7 @@ impl Line for Quiet {
 
 impl Sift {
     /// Passes the events of `body` on, each as it came.
-    pub fn start(self, mut body: Incoming, mut tap: Tap) -> mpsc::Receiver<Bytes> {
+    pub fn start(self, mut body: Answer, mut tap: Tap) -> mpsc::Receiver<Bytes> {
         let (events, out) = mpsc::channel(BACKLOG);
         tokio::spawn(async move {
             let sift = Arc::new(self);

@@ -1,33 +1,22 @@
 //! A Streamable HTTP server behind Herma.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
 
 use crate::firewall::Permit;
 use crate::firewall::permit::Settlement;
-use crate::pool::{Pool, cause};
-
-/// Headers that belong to one connection, or that the connection to the upstream sets itself.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::HOST,
-];
+use crate::pool::{Answer, Pool, PoolError, Way, cause};
 
 /// One HTTP upstream.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    pool: Pool,
-    url: Uri,
+    way: Arc<Way>,
+    /// Without scheme and host.
+    path: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -49,12 +38,13 @@ pub struct Head {
 }
 
 impl Upstream {
-    pub fn new(pool: Pool, url: Uri, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { pool, url, headers }
+    pub fn new(pool: &Pool, url: &Uri, headers: Vec<(HeaderName, HeaderValue)>) -> Result<Self, PoolError> {
+        let path = url.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
+        Ok(Self { way: pool.way(url)?, path, headers })
     }
 
     /// Passes on what is not a call.
-    pub async fn pass(&self, head: Head, body: Bytes) -> Result<Response<Incoming>, UpstreamError> {
+    pub async fn pass(&self, head: Head, body: Bytes) -> Result<Response<Answer>, UpstreamError> {
         self.send(head, body).await
     }
 
@@ -63,12 +53,12 @@ impl Upstream {
         &self,
         permit: Permit,
         head: Head,
-    ) -> (Result<Response<Incoming>, UpstreamError>, Settlement) {
+    ) -> (Result<Response<Answer>, UpstreamError>, Settlement) {
         let (frame, settlement) = permit.spend();
         (self.send(head, frame).await, settlement)
     }
 
-    async fn send(&self, head: Head, body: Bytes) -> Result<Response<Incoming>, UpstreamError> {
+    async fn send(&self, head: Head, body: Bytes) -> Result<Response<Answer>, UpstreamError> {
         let Head { method, query, mut headers } = head;
         strip_hop_by_hop(&mut headers);
         headers.remove(header::CONTENT_LENGTH);
@@ -79,32 +69,40 @@ impl Upstream {
         *request.method_mut() = method;
         *request.uri_mut() = self.address(query.as_deref())?;
         *request.headers_mut() = headers;
-        self.pool.request(request).await.map_err(|error| UpstreamError::Unreachable(cause(&error)))
+        self.way.request(request).await.map_err(|error| UpstreamError::Unreachable(cause(&error)))
     }
 
     fn address(&self, query: Option<&str>) -> Result<Uri, UpstreamError> {
-        let Some(query) = query else { return Ok(self.url.clone()) };
-        let mut parts = self.url.clone().into_parts();
-        let path = self.url.path();
-        let joined = match self.url.query() {
-            Some(own) => format!("{path}?{own}&{query}"),
-            None => format!("{path}?{query}"),
-        };
-        parts.path_and_query = Some(joined.parse().map_err(|_| UpstreamError::BadQuery)?);
-        Uri::from_parts(parts).map_err(|_| UpstreamError::BadQuery)
+        let Some(query) = query else { return Ok(self.path.clone()) };
+        let between = if self.path.query().is_some() { '&' } else { '?' };
+        format!("{}{between}{query}", self.path).parse().map_err(|_| UpstreamError::BadQuery)
     }
 }
 
 /// Takes out what concerns one connection only, the headers named by `Connection` included.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if let Some(named) = headers.get(header::CONNECTION).cloned() {
+    if let Some(named) = headers.remove(header::CONNECTION) {
         for name in named.to_str().unwrap_or_default().split(',').map(str::trim) {
-            if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
-                headers.remove(name);
-            }
+            headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
+    // Few headers are there, and seldom one of these: looking at each costs less than asking for each.
+    while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
         headers.remove(name);
     }
+}
+
+/// Whether a header belongs to one connection, or is set by the connection to the upstream itself.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "host"
+    )
 }

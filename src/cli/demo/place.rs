@@ -9,9 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
+use herma_scoring::{Call, Context, Kind, Rules, SideEffect, assess};
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::json;
 
+use crate::config::own_data_dir;
 use crate::control::client::Client;
 use crate::control::wire::Ask;
 
@@ -28,6 +31,9 @@ tool = "deploy"
 route = "block"
 reason = "deployments are made by people, on weekdays"
 "#;
+
+/// What the agent wants and should not.
+pub(super) const DELETION: &str = "rm -rf site/";
 
 /// The project the agent works on.
 const PROJECT: [(&str, &str); 4] = [
@@ -50,13 +56,22 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// In Herma's own directory and not among temporary files: those count as scratch, which anybody may delete.
+    /// In `home`, or among the user's data where that lies among temporary files: those count as scratch, which
+    /// anybody may delete unasked.
     pub(super) fn make(home: &Path, keep: bool) -> anyhow::Result<Self> {
+        let rules = Rules::shipped()?;
+        let homes = [std::path::absolute(home)?, own_data_dir()?];
+        let Some(home) = homes.iter().find(|home| is_of_worth(home, &rules)) else {
+            let [given, own] = homes.map(|home| home.display().to_string());
+            bail!(
+                "{given} and {own} lie where files count as scratch, and deleting those is never held: name another --data-dir"
+            );
+        };
         let mut random = [0u8; 5];
         getrandom::fill(&mut random)?;
         let name = data_encoding::BASE32_NOPAD.encode(&random).to_lowercase();
         let first = !home.exists();
-        let root = std::path::absolute(home)?.join(format!("demo-{name}"));
+        let root = home.join(format!("demo-{name}"));
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -94,6 +109,14 @@ impl Place {
     pub(super) fn log(&self, name: &str) -> anyhow::Result<File> {
         Ok(File::create(self.root.join(name))?)
     }
+}
+
+/// Whether deleting what lies below `home` would be held.
+fn is_of_worth(home: &Path, rules: &Rules) -> bool {
+    let (arguments, cwd) = (json!({ "command": DELETION }), home.join("demo").display().to_string());
+    let call = Call { kind: Kind::Tool, server: "demo", tool: "run_command", arguments: &arguments };
+    let context = Context { cwd: Some(&cwd), ..Context::default() };
+    assess(&call, &context, rules).class == SideEffect::Critical
 }
 
 impl Drop for Place {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::agent::{Agent, Answer, arguments};
 use super::door::Door;
-use super::place::{POLICY, Place};
+use super::place::{DELETION, POLICY, Place};
 use super::server::{DEPLOYED, OUTBOX};
 use super::stage::{Fate, Stage};
 use crate::cli::{audit, holds, review};
@@ -133,7 +133,7 @@ impl<'a> Play<'a> {
     }
 
     async fn remove(&mut self, agent: &Agent) -> anyhow::Result<()> {
-        let call = arguments(json!({ "command": "rm -rf site/" }));
+        let call = arguments(json!({ "command": DELETION }));
         self.stage.step(3, "It wants to delete the site")?;
         let meaning = "It cannot be taken back, so it waits for a person.";
         let scripted = "the site is the only copy: move it away instead";
@@ -205,7 +205,7 @@ impl<'a> Play<'a> {
         let mut answer = pin!(agent.call(tool, call));
         let row = tokio::select! {
             row = self.hold_of(tool) => row?,
-            answer = &mut answer => bail!("it was not held (scratch files would not be): the agent was told {:?}", answer?.text),
+            answer = &mut answer => bail!("it was not held: the agent was told {:?}", answer?.text),
         };
         self.routed(tool, "gate", Fate::Held, meaning).await?;
         self.stage.gap()?;

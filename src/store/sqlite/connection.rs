@@ -1,6 +1,7 @@
 //! Opening the file, its schema, and what SQLite's errors mean here.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -70,12 +71,8 @@ impl Failure {
 }
 
 pub(super) fn open(path: &Path) -> Result<Connection, Failure> {
-    create(path).map_err(|error| StoreError::Io { path: path.to_owned(), why: error.to_string() })?;
-    let mut connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    connection.busy_timeout(LOCK_WAIT)?;
+    make(path)?;
+    let mut connection = connect(path)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
@@ -88,12 +85,38 @@ pub(super) fn open(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
-/// SQLite would create the file readable by others; its journals take over the file's mode.
-fn create(path: &Path) -> std::io::Result<()> {
-    if let Some(dir) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+fn connect(path: &Path) -> Result<Connection, Failure> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(LOCK_WAIT)?;
+    Ok(connection)
+}
+
+/// Makes the file where there is none. A new one is written beside its place and put there whole, so that it is
+/// synced once and not at every step of its making.
+fn make(path: &Path) -> Result<(), Failure> {
+    if path.exists() {
+        return Ok(());
     }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+    let io = |error: io::Error| StoreError::Io { path: path.to_owned(), why: error.to_string() };
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    let dir = path.parent().unwrap_or(path);
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+    // SQLite would create it readable by others; its journals take over the file's mode.
+    OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new).map_err(io)?;
+    let mut connection = connect(&new)?;
+    connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL;")?;
+    migrate(&mut connection, &new)?;
+    connection.close().map_err(|(_, error)| error)?;
+    let placed = File::open(&new).and_then(|file| file.sync_all()).and_then(|()| fs::hard_link(&new, path));
+    let removed = fs::remove_file(&new);
+    match placed {
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        placed => placed.map_err(io)?,
+    }
+    removed.and_then(|()| File::open(dir)?.sync_all()).map_err(io)?;
+    Ok(())
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Failure> {

@@ -351,7 +351,7 @@ fn list_changed() -> Option<Verdict> {
 
 fn list_stale() -> Option<Verdict> {
     let mut revocations = Revocations::default();
-    revocations.require_lists_newer_than(3600);
+    revocations.require_lists_newer_than(Some(3600));
     verified(&root()?.encode(), &revocations, NOW).err().or(Some(("allow", "verified")))
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::{Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::answer::{self, code};
+use super::super::bridge::Bridge;
 use super::super::door::End;
 use super::super::frame::{CallFrame, Frame};
 use super::super::hold::Line;
@@ -17,38 +17,40 @@ use super::super::relay::{Ear, Tap};
 use super::super::sift::Sift;
 use super::super::sse;
 use super::super::upstream::Head;
-use super::reply::{Reply, empty, event_stream, is_event_stream, is_json, json, plain, unreachable_server};
-use super::{Agents, Asked, Back, Route};
+use super::reply::{Reply, empty, event_stream, is_event_stream, is_json, json, unreachable_server};
+use super::{Agents, Answering, Asked, Back, Route};
 use crate::firewall::Permit;
 use crate::firewall::outcome::Outcome;
 use crate::firewall::session::{Session, UnderWay};
+use crate::pool::Answer;
 
 /// Frames of ours that may wait for a slow client.
 const BACKLOG: usize = 64;
 
 impl Agents {
     /// A call. When it is held, the client gets the head of its answer at once and the life goes on behind it.
-    pub(super) async fn call(
+    pub(super) fn call(
         self: Arc<Self>,
         mut asked: Asked,
         session: Arc<Session>,
-        forward_warrant: bool,
         mut call: CallFrame,
-    ) -> Response<Reply> {
-        if let Err(refused) = self.check_headers(&mut asked, &session, forward_warrant, &mut call) {
-            return refused;
+    ) -> Answering {
+        if let Err(refused) = self.check_headers(&mut asked, &session, &mut call) {
+            return Box::pin(std::future::ready(refused));
         }
         let (head, mut held) = oneshot::channel();
         let mut life = Box::pin(self.live(asked, session, call, head));
-        tokio::select! {
-            biased;
-            // A held call may end in the same breath: then its stream is open and has the answer.
-            reply = &mut life => held.try_recv().unwrap_or(reply),
-            Ok(reply) = &mut held => {
-                tokio::spawn(life);
-                reply
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                // A held call may end in the same breath: then its stream is open and has the answer.
+                reply = &mut life => held.try_recv().unwrap_or(reply),
+                Ok(reply) = &mut held => {
+                    tokio::spawn(life);
+                    reply
+                }
             }
-        }
+        })
     }
 
     async fn live(
@@ -58,9 +60,7 @@ impl Agents {
         call: CallFrame,
         head: oneshot::Sender<Response<Reply>>,
     ) -> Response<Reply> {
-        let Some(route) = self.routes.get(&asked.route) else {
-            return plain(StatusCode::NOT_FOUND, "no such server here\n");
-        };
+        let route = &*asked.route;
         let mut under_way = match (&asked.session_id, call.id.is_empty()) {
             (Some(_), false) => match self.door.begin(&session, &call, false) {
                 Ok(under_way) => Some(under_way),
@@ -114,18 +114,7 @@ impl Agents {
         let upstream = match &route.upstream {
             Back::Http(upstream) => upstream,
             Back::Process(bridge) => {
-                let answer = Box::pin(bridge.forward(permit, &session, under_way, line.accepts_events)).await;
-                return match (answer, line.events) {
-                    (Ok(stream), None) => stream.into_response(line.accepts_events, false).await,
-                    (Err(error), None) => error.response(&id),
-                    (answer, Some(events)) => {
-                        match answer {
-                            Ok(stream) => stream.pour(events).await,
-                            Err(error) => drop(events.send(sse::event(&error.frame(&id))).await),
-                        }
-                        empty(StatusCode::OK)
-                    }
-                };
+                return Box::pin(pass_to_process(bridge, permit, session, id, under_way, line)).await;
             }
         };
         let sift = self.sift(route, &session, &head.headers, false);
@@ -143,11 +132,11 @@ impl Agents {
         let ear = Ear::Call { id: id.clone(), settlement, under_way };
         match line.events {
             None if is_json(response.headers()) && notice::waits(&self.door.firewall, &session) => {
-                self.tell(response, session, ear).await
+                Box::pin(self.tell(response, session, ear)).await
             }
             None => self.relay(response, session, ear, sift),
             Some(events) => {
-                self.pour(response, session, ear, sift, &id, events).await;
+                Box::pin(self.pour(response, session, ear, sift, &id, events)).await;
                 empty(StatusCode::OK)
             }
         }
@@ -193,7 +182,7 @@ impl Agents {
     /// Writes the upstream's answer into a stream that is already open.
     async fn pour(
         &self,
-        response: Response<Incoming>,
+        response: Response<Answer>,
         session: Arc<Session>,
         ear: Ear,
         sift: Option<Sift>,
@@ -275,6 +264,28 @@ impl Agents {
             last
         };
         tokio::join!(self.forward(route, permit, head, session, id.clone(), under_way, line), collect).1
+    }
+}
+
+async fn pass_to_process(
+    bridge: &Arc<Bridge>,
+    permit: Permit,
+    session: Arc<Session>,
+    id: Bytes,
+    under_way: Option<UnderWay>,
+    line: HttpLine,
+) -> Response<Reply> {
+    let answer = bridge.forward(permit, &session, under_way, line.accepts_events).await;
+    match (answer, line.events) {
+        (Ok(stream), None) => stream.into_response(line.accepts_events, false).await,
+        (Err(error), None) => error.response(&id),
+        (answer, Some(events)) => {
+            match answer {
+                Ok(stream) => stream.pour(events).await,
+                Err(error) => drop(events.send(sse::event(&error.frame(&id))).await),
+            }
+            empty(StatusCode::OK)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who may ask, and whether the headers say what the body says.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -18,6 +18,8 @@ use crate::carriers::hook::agentguard;
 use crate::config::TOKEN_MARK;
 use crate::firewall::session::Session;
 
+/// An agent of this machine that shows no token.
+static LOCAL: LazyLock<Arc<str>> = LazyLock::new(|| "local".into());
 const TOKEN: HeaderName = HeaderName::from_static("x-herma-token");
 
 impl Agents {
@@ -42,12 +44,12 @@ impl Agents {
             Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
             _ => authority,
         };
-        let host = host.to_ascii_lowercase();
-        matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]")
-            || self.hosts.contains(&host)
+        let is = |name: &str| host.eq_ignore_ascii_case(name);
+        ["127.0.0.1", "localhost", "[::1]"].into_iter().any(is)
+            || self.hosts.iter().any(|name| is(name))
             || (!self.address.ip().is_loopback()
                 && !self.address.ip().is_unspecified()
-                && host == self.address.ip().to_string())
+                && is(&self.address.ip().to_string()))
     }
 
     /// Who asks. A token of ours is taken out; whatever else the client sends is for the upstream.
@@ -70,7 +72,7 @@ impl Agents {
         let own = headers.remove(&TOKEN).and_then(|value| value.to_str().ok().map(str::to_owned));
         let Some(token) = own.or(bearer) else {
             return if peer.ip().is_loopback() && self.address.ip().is_loopback() {
-                Ok("local".into())
+                Ok(Arc::clone(&LOCAL))
             } else {
                 Err(refused("an agent token is needed here: send `Authorization: Bearer …`\n"))
             };
@@ -110,7 +112,6 @@ impl Agents {
         &self,
         asked: &mut Asked,
         session: &Session,
-        forward_warrant: bool,
         call: &mut CallFrame,
     ) -> Result<(), Response<Reply>> {
         let CallFrame { kind, frame, id, arguments, presented, .. } = call;
@@ -119,8 +120,8 @@ impl Agents {
             self.door.firewall.record_refused(&session.origin(), name_of(kind), &error.to_string());
             Err(json(StatusCode::BAD_REQUEST, answer::error(id, code, &error.to_string())))
         };
-        match shown::take(&mut asked.head.headers, forward_warrant) {
-            Ok(warrant) => *presented = warrant,
+        match shown::take(&mut asked.head.headers, asked.route.manners.forward_warrant) {
+            Ok(warrant) => *presented = warrant.map(Box::new),
             Err(error) => return refuse(error.into(), code::NOT_PERMITTED),
         }
         let body = Mirrored { kind, frame, arguments };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use herma_scoring::Kind;
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,8 +11,8 @@ use super::super::frame::name_of;
 use super::super::receive::ReceiveError;
 use crate::call::Listed;
 
-const METHOD: &str = "mcp-method";
-const NAME: &str = "mcp-name";
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// What follows names a property of the tool's schema, marked there with [`MARK`].
 const PARAMETER: &str = "mcp-param-";
 const MARK: &str = "x-mcp-header";
@@ -53,17 +53,20 @@ impl Mirrored<'_> {
         headers: &HeaderMap,
         listed: impl FnOnce(&str) -> Option<Arc<Listed>>,
     ) -> Result<(), ReceiveError> {
-        if headers.contains_key(METHOD) {
-            same(headers, METHOD, name_of(self.kind).to_owned())?;
+        let mirrors = |name: &HeaderName| *name == METHOD || *name == NAME || is_parameter(name);
+        if !headers.keys().any(mirrors) {
+            return Ok(());
         }
-        let parameters: Vec<&str> =
-            headers.keys().map(|name| name.as_str()).filter(|name| name.starts_with(PARAMETER)).collect();
+        if headers.contains_key(METHOD) {
+            same(headers, &METHOD, name_of(self.kind).to_owned())?;
+        }
+        let parameters: Vec<&HeaderName> = headers.keys().filter(|name| is_parameter(name)).collect();
         if !headers.contains_key(NAME) && parameters.is_empty() {
             return Ok(());
         }
         let name = self.name().unwrap_or_default();
         if headers.contains_key(NAME) {
-            same(headers, NAME, name.clone())?;
+            same(headers, &NAME, name.clone())?;
         }
         let Some(listed) =
             (!parameters.is_empty() && self.kind == Kind::Tool).then(|| listed(&name)).flatten()
@@ -72,7 +75,7 @@ impl Mirrored<'_> {
         };
         let arguments: Value = serde_json::from_slice(self.arguments).unwrap_or_default();
         for header in parameters {
-            let marked = header.strip_prefix(PARAMETER).unwrap_or_default();
+            let marked = header.as_str().strip_prefix(PARAMETER).unwrap_or_default();
             if let Some(path) = property(&listed.definition.input_schema, marked, DEPTH) {
                 let argument = path.iter().rev().try_fold(&arguments, |value, key| value.get(key));
                 same(headers, header, argument.map(plain).unwrap_or_default())?;
@@ -82,14 +85,18 @@ impl Mirrored<'_> {
     }
 }
 
-fn same(headers: &HeaderMap, header: &str, body: String) -> Result<(), ReceiveError> {
+fn is_parameter(name: &HeaderName) -> bool {
+    name.as_str().starts_with(PARAMETER)
+}
+
+fn same(headers: &HeaderMap, header: &HeaderName, body: String) -> Result<(), ReceiveError> {
     let mut values = headers.get_all(header).iter();
     let said = values.next().and_then(decoded);
     if said.as_deref() == Some(&body) && values.next().is_none() {
         return Ok(());
     }
     let said = said.unwrap_or_else(|| "something unreadable".into());
-    Err(ReceiveError::Header { header: header.to_owned(), said, body })
+    Err(ReceiveError::Header { header: header.as_str().to_owned(), said, body })
 }
 
 /// The keys that lead to the property marked with this header name, the last first.

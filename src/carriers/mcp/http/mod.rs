@@ -9,6 +9,7 @@ mod sandbox;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use crate::config::Agent;
 use crate::firewall::now;
 use crate::firewall::session::Session;
 use crate::listen;
+use crate::pool::Answer;
 use crate::review::Ground;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -55,7 +57,7 @@ pub use sandbox::Sandboxes;
 #[derive(Debug)]
 pub struct Agents {
     pub door: Arc<Door>,
-    pub routes: HashMap<String, Route>,
+    pub routes: HashMap<String, Arc<Route>>,
     pub agents: Vec<Agent>,
     /// `Host` names that are accepted beside loopback ones.
     pub hosts: Vec<String>,
@@ -94,9 +96,12 @@ pub async fn serve(listener: TcpListener, agents: Arc<Agents>, stop: watch::Rece
         .await;
 }
 
+/// An answer under way. Boxed, so that no request moves the memory of all that may come of it.
+type Answering = Pin<Box<dyn Future<Output = Response<Reply>> + Send>>;
+
 /// A request once it is known who asks for what.
 struct Asked {
-    route: String,
+    route: Arc<Route>,
     principal: Arc<str>,
     session_id: Option<String>,
     head: Head,
@@ -133,7 +138,6 @@ impl Agents {
             let principal = self.plugin(&target, &mut headers, peer);
             let body = Limited::new(body, self.door.frame_limit).collect().await;
             let body = body.map(|body| body.to_bytes()).map_err(|error| format!("the request: {error}"));
-            // What is rare is boxed here and below: every request moves the memory of all that may come of it.
             return Box::pin(guard.answer(agentguard::Asked { target, headers, principal, body })).await;
         }
         if let Err(refused) = self.check_origin(&headers) {
@@ -150,11 +154,11 @@ impl Agents {
             };
         }
         let path = parts.uri.path().strip_prefix("/mcp/").map(|name| name.trim_end_matches('/'));
-        let Some(name) = path.filter(|name| self.routes.contains_key(*name)) else {
+        let Some(route) = path.and_then(|name| self.routes.get(name)) else {
             return plain(StatusCode::NOT_FOUND, "no such server here; servers are at /mcp/<name>\n");
         };
         let asked = Asked {
-            route: name.to_owned(),
+            route: Arc::clone(route),
             principal,
             session_id: text(&headers, &SESSION).map(str::to_owned),
             accepts_events: text(&headers, &header::ACCEPT)
@@ -162,7 +166,7 @@ impl Agents {
             head: Head { method: parts.method, query: parts.uri.query().map(str::to_owned), headers },
         };
         if asked.head.method != Method::POST {
-            return Box::pin(self.pass(asked, Bytes::new(), false)).await;
+            return self.pass(asked, Bytes::new(), false).await;
         }
         if asked.head.headers.contains_key(header::CONTENT_ENCODING) {
             return plain(
@@ -181,47 +185,47 @@ impl Agents {
         }
     }
 
-    async fn post(self: Arc<Self>, asked: Asked, body: Bytes) -> Response<Reply> {
-        let Some(route) = self.routes.get(&asked.route) else {
-            return plain(StatusCode::NOT_FOUND, "no such server here\n");
-        };
+    fn post(self: Arc<Self>, asked: Asked, body: Bytes) -> Answering {
+        let at_once = |response| -> Answering { Box::pin(std::future::ready(response)) };
+        let route = &asked.route;
         let session = self.session(asked.session_id.as_deref(), &asked.principal, route);
         let learns = match Frame::read(&body) {
-            Err(error) => return self.refuse(&session, &error),
+            Err(error) => return at_once(self.refuse(&session, &error)),
             Ok(Frame::Call(called)) => {
                 if let Back::Process(bridge) = &route.upstream
                     && let Err(refused) = bridge.check(asked.caller(), &body)
                 {
-                    return refused.response(called.id.map(|id| id.get().as_bytes()).unwrap_or_default());
+                    let id = called.id.map(|id| id.get().as_bytes()).unwrap_or_default();
+                    return at_once(refused.response(id));
                 }
-                let call = called.keep(&body);
-                let forward_warrant = route.manners.forward_warrant;
-                return self.call(asked, session, forward_warrant, call).await;
+                return self.call(asked, session, called.keep(&body));
             }
             Ok(Frame::Other { method, id }) => {
                 self.door.overhear(&session, &method, &body);
                 let id = id.map(|id| id.get().as_bytes()).unwrap_or_default();
                 if let Some(answer) = self.door.tasks.answer(&session, &method, &body, id) {
-                    return json(StatusCode::OK, answer);
+                    return at_once(json(StatusCode::OK, answer));
                 }
                 method == "tools/list"
             }
             Ok(Frame::Answer { id, result, .. }) => {
                 if self.door.questions.answer(id, result) {
-                    return empty(StatusCode::ACCEPTED);
+                    return at_once(empty(StatusCode::ACCEPTED));
                 }
                 false
             }
             Ok(Frame::Batch) => false,
         };
-        Box::pin(self.pass(asked, body, learns)).await
+        self.pass(asked, body, learns)
     }
 
     /// Whatever is no call goes through as it is. `learns`: the answer lists tools.
-    async fn pass(self: Arc<Self>, mut asked: Asked, body: Bytes, learns: bool) -> Response<Reply> {
-        let Some(route) = self.routes.get(&asked.route) else {
-            return plain(StatusCode::NOT_FOUND, "no such server here\n");
-        };
+    fn pass(self: Arc<Self>, asked: Asked, body: Bytes, learns: bool) -> Answering {
+        Box::pin(self.pass_on(asked, body, learns))
+    }
+
+    async fn pass_on(self: Arc<Self>, mut asked: Asked, body: Bytes, learns: bool) -> Response<Reply> {
+        let route = &*asked.route;
         if !route.manners.forward_warrant {
             shown::strip(&mut asked.head.headers);
         }
@@ -252,7 +256,7 @@ impl Agents {
 
     fn relay(
         &self,
-        response: Response<Incoming>,
+        response: Response<Answer>,
         session: Arc<Session>,
         ear: Ear,
         sift: Option<Sift>,
@@ -268,7 +272,7 @@ impl Agents {
     }
 
     /// A list of tools is known here before the client has it: it may call one the next moment.
-    async fn learn(&self, response: Response<Incoming>, session: &Session) -> Response<Reply> {
+    async fn learn(&self, response: Response<Answer>, session: &Session) -> Response<Reply> {
         let (mut parts, body) = response.into_parts();
         strip_hop_by_hop(&mut parts.headers);
         match Limited::new(body, relay::WHOLE).collect().await {
@@ -285,7 +289,7 @@ impl Agents {
     }
 
     /// The answer to a call with what waits to be said to the agent.
-    async fn tell(&self, response: Response<Incoming>, session: Arc<Session>, ear: Ear) -> Response<Reply> {
+    async fn tell(&self, response: Response<Answer>, session: Arc<Session>, ear: Ear) -> Response<Reply> {
         let (mut parts, body) = response.into_parts();
         strip_hop_by_hop(&mut parts.headers);
         let mut tap = Tap::new(Arc::clone(&self.door.firewall), Arc::clone(&session), &parts.headers, ear);
@@ -336,7 +340,7 @@ impl Agents {
             return session;
         }
         let id = id.unwrap_or("-");
-        let key = format!("{}\0{principal}\0{id}", route.name);
+        let key = [&*route.name, principal, id].join("\0");
         self.door.firewall.sessions.get_or(&key, now(), || {
             let session = Session::new(id, Arc::clone(principal), Arc::clone(&route.name), route.trusted);
             match (&route.upstream, &route.files) {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Response};
 use serde_json::{Value, json};
@@ -17,6 +16,7 @@ use super::{SESSION, relay};
 use crate::firewall::Permit;
 use crate::firewall::outcome::Outcome;
 use crate::firewall::roads::{Answering, Sends, Unsent, Whose};
+use crate::pool::Answer;
 
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -99,7 +99,7 @@ impl Road {
         self.post(headers, &ready).await.map(drop)
     }
 
-    async fn post(&self, headers: &HeaderMap, frame: &Value) -> Result<Response<Incoming>, Unsent> {
+    async fn post(&self, headers: &HeaderMap, frame: &Value) -> Result<Response<Answer>, Unsent> {
         let sent = self.upstream.pass(head(Method::POST, headers), frame.to_string().into()).await;
         let response = sent.map_err(|error| Unsent(error.to_string()))?;
         if response.status().is_success() {
@@ -136,7 +136,7 @@ fn modern(frame: &Bytes, headers: &mut HeaderMap) -> bool {
 }
 
 /// The JSON-RPC answer in a response, whichever form it has.
-async fn read(response: Response<Incoming>) -> Result<Bytes, Unsent> {
+async fn read(response: Response<Answer>) -> Result<Bytes, Unsent> {
     let (parts, body) = response.into_parts();
     let is_stream = super::reply::is_event_stream(&parts.headers);
     let broken = |error| Unsent(format!("the server's answer broke off or is too long: {error}"));

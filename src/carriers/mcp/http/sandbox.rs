@@ -182,7 +182,7 @@ impl Agents {
     }
 
     /// The session under which this agent's sandboxes call a server; `None` where the server has none.
-    async fn session_for(self: &Arc<Self>, route: &Route, principal: &Arc<str>) -> Option<String> {
+    async fn session_for(self: &Arc<Self>, route: &Arc<Route>, principal: &Arc<str>) -> Option<String> {
         let key = (route.name.to_string(), Arc::clone(principal));
         if let Some(known) = self.sandboxes.lock().get(&key) {
             return Some(known.clone());
@@ -191,7 +191,7 @@ impl Agents {
             let head =
                 Head { method: Method::POST, query: None, headers: plain_headers(session_id.as_deref()) };
             let asked = Asked {
-                route: route.name.to_string(),
+                route: Arc::clone(route),
                 principal: Arc::clone(principal),
                 session_id,
                 head,
