@@ -105,6 +105,8 @@ pub struct Shown {
     pub channel_key: Option<[u8; 32]>,
     /// The run of a sandbox that shows it.
     pub run: Option<Arc<str>>,
+    /// What the call that began the run was made under.
+    pub parent: Option<Arc<[u8]>>,
 }
 
 /// How a call shows that the warrant is its sender's own.

@@ -101,8 +101,8 @@ fn interpret(dir: &Path, args: &[OsString]) -> anyhow::Result<ExitCode> {
     let (endpoint, token) = match (set(SOCKET), set(TOKEN)) {
         (Some(endpoint), Some(token)) if !is_warrant(&token) => (endpoint, token),
         (None, _) if set(DIRECTORY).is_some() => bail!(
-            "this script would call tools through files, which cannot be put under a warrant here: \
-             let the sandbox call `POST /sandbox/v1/call`"
+            "this script would call tools through files, under a token that it can read itself, so it is not \
+             started: docs/sandbox.md says how a sandbox elsewhere asks (`POST /sandbox/v1/call`)"
         ),
         // No script of the agent, or one that is under a warrant already and starts another.
         _ => return Err(exec(&shim.interpreter, args).into()),

@@ -28,7 +28,8 @@ pub struct Asker {
     /// The agent's id of the call.
     pub call: String,
     pub platform: String,
-    pub chat: Option<String>,
+    /// Where the answer goes: of a job, there may be several.
+    pub chats: Vec<String>,
     pub sender: Option<String>,
     /// The session that handed it its work.
     pub parent: Option<String>,
@@ -44,17 +45,19 @@ pub struct Asker {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "say")]
 pub enum FromHook {
-    /// Wants the key its marks on calls are signed with.
-    Hello,
-    /// May this run? The payload is the arguments.
+    /// Wants a mark for a call that goes on to a server behind this proxy.
+    Mark { session: String, call: String },
+    /// May this run? The payload is the arguments. `tenuo` is a warrant that comes with the call, as in MCP's `_meta`.
     Ask {
         tool: String,
+        #[serde(default)]
+        tenuo: Option<serde_json::Value>,
         #[serde(flatten)]
         asker: Asker,
     },
     /// It has ended; the payload is what came of it. On the connection that asked.
     Settle { ok: bool, took_us: u64, bytes: u64 },
-    /// Somebody spoke; the payload is what they said.
+    /// Is anybody in crisis there? The payload is what somebody said just now, if anybody did.
     Hear {
         #[serde(flatten)]
         asker: Asker,
@@ -82,10 +85,8 @@ pub enum FromHook {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum ToHook {
-    /// Under which name the agent is known, and the key of its marks.
-    Welcome {
-        key: String,
-        agent: String,
+    Marked {
+        mark: serde_json::Value,
     },
     /// A person is asked; said again while that lasts.
     Held {

@@ -8,6 +8,9 @@ use crate::call::Origin;
 use crate::ledger::{Entry, LedgerError, Step};
 use crate::warrants::WarrantError;
 
+/// The tool by which an agent hands on its work.
+const DELEGATES: &str = "delegate_task";
+
 /// A child that may do nothing, because nobody can say what it may do.
 #[derive(Debug, thiserror::Error)]
 pub enum NoChild {
@@ -36,7 +39,8 @@ impl Firewall {
             placed.collect::<Vec<(Arc<str>, String)>>()
         });
         let origin = child.origin();
-        if let Some(given) = self.warrants.grant_child(&origin, &parent.id, placed.as_deref(), now())? {
+        let (shown, tools) = (parent.shown_for(DELEGATES), placed.as_deref());
+        if let Some(given) = self.warrants.grant_child(&origin, &parent.id, shown, tools, now())? {
             let Origin { principal, session, .. } = &origin;
             let entry = Entry::new(now(), Step::Warrant)
                 .with("child_of", &*parent.id)

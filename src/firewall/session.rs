@@ -39,6 +39,8 @@ pub struct Session {
     serves: Mutex<Option<Serves>>,
     /// Its agent's, and those of whom it speaks with, where its carrier knows.
     latches: Mutex<Vec<Flag>>,
+    /// What its last call of a tool was made under, if that came with a warrant.
+    shown: Mutex<HashMap<String, Arc<[u8]>>>,
     ended: AtomicBool,
     under_way: Mutex<HashMap<Bytes, watch::Sender<bool>>>,
     last_used: AtomicI64,
@@ -122,6 +124,20 @@ impl Session {
     pub fn inherit(&self, parent: &Self) {
         *self.serves.lock() = parent.serves();
         *self.latches.lock() = parent.latches.lock().clone();
+    }
+
+    /// A call of this tool is let through, under this warrant of its own.
+    pub fn shows(&self, tool: &str, stack: Option<Arc<[u8]>>) {
+        let mut shown = self.shown.lock();
+        match stack {
+            Some(stack) => shown.insert(tool.to_owned(), stack),
+            None => shown.remove(tool),
+        };
+    }
+
+    /// What begins with a call of this tool may do no more than the call might.
+    pub fn shown_for(&self, tool: &str) -> Option<Arc<[u8]>> {
+        self.shown.lock().get(tool).cloned()
     }
 
     /// Nothing more is to come from it.
@@ -239,17 +255,17 @@ impl Sessions {
         Arc::new(session)
     }
 
-    /// The session speaks with `sender`, in `chat`.
-    pub fn meet(&self, session: &Session, platform: &str, sender: Option<&str>, chat: Option<&str>) {
-        if sender.is_none() && chat.is_none() {
+    /// The session speaks with `sender`, in `chats`.
+    pub fn meet(&self, session: &Session, platform: &str, sender: Option<&str>, chats: &[String]) {
+        let names: Vec<&str> = sender.into_iter().chain(chats.iter().map(String::as_str)).collect();
+        if names.is_empty() {
             return;
         }
         let user = sender.map(|sender| Arc::from(format!("{platform}:{sender}")));
-        let place = chat.or(sender).unwrap_or_default();
+        let place = if chats.is_empty() { names.concat() } else { chats.join(",") };
         let conversation = format!("{platform}:{place}").into();
         *session.serves.lock() = Some(Serves { conversation, user });
-        let people =
-            [sender, chat].into_iter().flatten().map(|name| self.latches.of(&session.principal, name));
+        let people = names.iter().map(|name| self.latches.of(&session.principal, name));
         let mut latches = session.latches.lock();
         // The session's own latch stands for people while nobody knows who they are.
         let own = self.latches.of(&session.principal, &session.id);

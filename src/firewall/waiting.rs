@@ -218,6 +218,7 @@ impl Firewall {
                 approvals: shown.approvals.clone(),
                 channel_key: None,
                 run: shown.run.clone(),
+                parent: shown.parent.clone(),
             })
         });
         let policy = self.policy.load_full();

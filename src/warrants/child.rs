@@ -36,6 +36,8 @@ type Who = (Arc<str>, Arc<str>);
 #[derive(Debug)]
 struct Known {
     parent: Arc<str>,
+    /// What its parent showed for the call that handed it its work.
+    shown: Option<Arc<[u8]>>,
     /// What was minted for it; none where nothing stands over the parent.
     given: Option<Child>,
     until: u64,
@@ -62,6 +64,7 @@ impl Children {
                 break;
             }
             parties.push(Party::Session(child.parent.to_string()));
+            stacks.extend(child.shown.clone());
             stacks.extend(child.given.iter().map(|given| Arc::clone(&given.stack)));
             who = (Arc::clone(&origin.principal), Arc::clone(&child.parent));
         }
@@ -70,13 +73,14 @@ impl Children {
 }
 
 impl Warrants {
-    /// Puts `child` under `parent`, with a warrant for those of its tools, each at its server, that the parent's grant:
+    /// Puts `child` under `parent` and what that one has `shown`, with a warrant for those of its tools, each at its server, that the parent's grant:
     /// once, however often it is said. `None` when that was done before, nothing stands over the parent, or nobody
     /// knows the child's tools.
     pub fn grant_child(
         &self,
         child: &Origin,
         parent: &Arc<str>,
+        shown: Option<Arc<[u8]>>,
         tools: Option<&[(Arc<str>, String)]>,
         now: i64,
     ) -> Result<Option<Child>, WarrantError> {
@@ -90,7 +94,7 @@ impl Warrants {
                 known.retain(|_, child| child.until > now);
             }
             let until = now.saturating_add(CHILD_LIFE);
-            known.insert(who.clone(), Known { parent: Arc::clone(parent), given: None, until });
+            known.insert(who.clone(), Known { parent: Arc::clone(parent), shown, given: None, until });
         }
         let minted = tools.map_or(Ok(None), |tools| self.mint_for(child, tools, now));
         let mut known = self.children.known.lock();

@@ -281,7 +281,8 @@ impl Warrants {
         let asked = question(call, &tool, assessment, &args);
         let mut checked = Checked::silent(Grant::Absent);
         checked.uses.now = now;
-        for stack in standing {
+        let began = call.shown.as_ref().and_then(|shown| shown.parent.clone());
+        for stack in standing.into_iter().chain(began) {
             let decision = match self.verified(&stack, &ground, now) {
                 Ok(chain) => decide(&chain, &asked, &[], now),
                 Err(error) => return Checked::refused(error),

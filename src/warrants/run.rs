@@ -71,17 +71,19 @@ impl Issuer {
 }
 
 impl Warrants {
-    /// A warrant for one run of code that `origin` wrote, for those of `tools` that its own warrants grant. `None`
-    /// when nothing is granted at all.
+    /// A warrant for one run of code that `origin` wrote, for those of `tools` that its own warrants grant, and the
+    /// one that was `shown` for the call that runs it. `None` when nothing is granted at all.
     pub fn grant_run(
         &self,
         run: &str,
         origin: &Origin,
         tools: &[&str],
+        shown: Option<&Arc<[u8]>>,
         now: i64,
     ) -> Result<Option<Run>, WarrantError> {
         let ground = self.ground.load();
-        let (standing, now) = (self.over(origin, &ground.setup), seconds(now));
+        let (mut standing, now) = (self.over(origin, &ground.setup), seconds(now));
+        standing.extend(shown.cloned());
         if standing.is_empty() && ground.setup.no_warrant == NoWarrant::Block {
             return Ok(None);
         }

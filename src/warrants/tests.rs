@@ -231,7 +231,7 @@ async fn a_child_may_call_only_tools_of_its_own_and_only_until_it_has_reported_b
     let tools = |names: &[&str]| names.iter().map(|name| ("box".into(), (*name).into())).collect::<Vec<_>>();
     let grant = |child: &str, names: &[&str]| {
         let origin = of(child, "send").origin;
-        warrants.grant_child(&origin, &"parent".into(), Some(&tools(names)), ms(NINE)).unwrap()
+        warrants.grant_child(&origin, &"parent".into(), None, Some(&tools(names)), ms(NINE)).unwrap()
     };
     // The second task begins first.
     assert_eq!(grant("two", &["read", "other"]).unwrap().tools, ["read"]);
@@ -264,6 +264,6 @@ async fn a_session_of_another_agent_is_not_narrowed_by_a_child_of_the_same_name(
     over_the_box(&warrants, Limits::default()).await;
     let own = call(json!({}));
     let liar = Origin { principal: "liar".into(), ..own.origin.clone() };
-    warrants.grant_child(&liar, &"parent".into(), Some(&[]), ms(NINE)).unwrap();
+    warrants.grant_child(&liar, &"parent".into(), None, Some(&[]), ms(NINE)).unwrap();
     assert_eq!(warrants.check(&own, &judge(&own), ms(NINE)).grant, Grant::Authorised);
 }

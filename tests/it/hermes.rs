@@ -1,4 +1,4 @@
-//! Hermes Agent 0.19.0 itself, with its plugin, against a model that says what the test tells it to say.
+//! Hermes Agent itself, with its plugin, against a model that says what the test tells it to say.
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -17,6 +17,8 @@ use crate::{
     wire::soon,
 };
 
+#[path = "hermes/heard.rs"]
+mod heard;
 #[path = "hermes/roads.rs"]
 mod roads;
 #[path = "hermes/whose.rs"]
@@ -54,7 +56,8 @@ impl Scene {
              approvals: {{mode: manual, timeout: 5}}\n\
              security: {{tirith_enabled: false, allow_lazy_installs: false}}\n\
              auxiliary: {{title_generation: {{enabled: false}}}}\n\
-             mcp_discovery_timeout: 30\n{more}"
+             mcp_discovery_timeout: 30\nmcp_single_query_discovery_timeout: 30\n\
+             tools: {{tool_search: false}}\n{more}"
         );
         std::fs::write(dir.path().join("home/config.yaml"), config).unwrap();
         let scene = Self { house, dir, _model: model };
@@ -79,7 +82,7 @@ impl Scene {
     }
 
     fn program(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(packages::python("agent", name));
+        let mut command = Command::new(packages::hermes(name));
         command.args(arguments).current_dir(self.dir.path().join("work"));
         command.env("HERMES_HOME", self.home()).env("HOME", self.dir.path().join("user"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -155,7 +158,7 @@ struct Seen {
 
 async fn start_model(dir: &Path) -> (u16, Child) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/model.py");
-    let mut command = Command::new(packages::python("agent", "python"));
+    let mut command = Command::new(packages::hermes("python"));
     command.arg(script).arg(dir.join("scripts.json")).arg(dir.join("model.jsonl"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut model = command.spawn().unwrap();
@@ -318,7 +321,7 @@ async fn approve(house: &House) {
 
 #[tokio::test]
 async fn the_plugin_fails_closed_whatever_its_daemon_does() {
-    let mut command = Command::new(packages::python("agent", "python"));
+    let mut command = Command::new(packages::hermes("python"));
     command.args(["-m", "unittest", "discover", "-s"]);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/hermes/tests"));
     let output = eventually("the plugin's own tests", command.output()).await.unwrap();
@@ -329,7 +332,7 @@ async fn the_plugin_fails_closed_whatever_its_daemon_does() {
 #[tokio::test]
 async fn the_doctor_finds_a_fresh_installation_closed_and_names_what_is_open() {
     let scene = Scene::open("", json!({})).await;
-    let (home, hermes) = (scene.home(), packages::python("agent", "hermes"));
+    let (home, hermes) = (scene.home(), packages::hermes("hermes"));
     let arguments = ["doctor", "hermes", "--home", home.to_str().unwrap(), "--hermes", &hermes];
     let doctor = || async {
         let mut command = Command::new(crate::house::HERMA);
@@ -350,6 +353,20 @@ async fn the_doctor_finds_a_fresh_installation_closed_and_names_what_is_open() {
     assert!(said.contains("IT RAN"), "{said}");
 }
 
+/// A port that nobody listens on.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+async fn listens(what: &str, port: u16) {
+    eventually(what, async {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+}
+
 /// A gateway with webhooks for its only platform.
 struct Gateway {
     process: Child,
@@ -358,7 +375,11 @@ struct Gateway {
 
 impl Gateway {
     async fn start(scene: &Scene, routes: &[&str]) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::with(scene, routes, &[]).await
+    }
+
+    async fn with(scene: &Scene, routes: &[&str], environment: &[(&str, &str)]) -> Self {
+        let port = free_port();
         let routes: Vec<_> = routes
             .iter()
             .map(|route| {
@@ -373,14 +394,9 @@ impl Gateway {
         let text = std::fs::read_to_string(&config).unwrap() + &platform;
         std::fs::write(&config, text).unwrap();
         let mut command = scene.hermes(&["gateway", "run"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).envs(environment.iter().copied());
         let process = command.spawn().unwrap();
-        eventually("the gateway", async {
-            while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        })
-        .await;
+        listens("the gateway", port).await;
         Self { process, port }
     }
 
@@ -419,48 +435,4 @@ async fn held_for(scene: &Scene, route: &str) -> String {
         }
     })
     .await
-}
-
-#[tokio::test]
-async fn whoever_is_in_crisis_hears_nothing_that_no_person_has_seen() {
-    let open = "[[rule]]\nid = \"open\"\ntool = \"*\"\nroute = \"execute\"\n";
-    let scripts = json!({
-        "sad": [{ "text": "machine words for the sad one" }],
-        "grave": [{ "text": "machine words for the grave one" }],
-        "later": [{ "text": "second words for the grave one" }],
-        "calm": [{ "text": "it is four o'clock" }],
-    });
-    let scene = Scene::open(open, scripts).await;
-    let mut gateway = Gateway::start(&scene, &["sad", "grave", "calm"]).await;
-
-    gateway.says("sad", "script:sad I want to kill myself tonight").await;
-    let hold = held_for(&scene, "webhook:sad").await;
-    let changed = scene.work("changed.json");
-    std::fs::write(&changed, json!({ "text": "Ann here, a person. I am calling you now." }).to_string())
-        .unwrap();
-    let edited = scene.house.cli(&["holds", "edit", &hold, "--arguments", changed.to_str().unwrap()]).await;
-    assert!(edited.status.success(), "{}", String::from_utf8_lossy(&edited.stderr));
-    answered(&scene, "Ann here, a person.").await;
-
-    gateway.says("grave", "script:grave I took all the pills, goodbye").await;
-    let hold = held_for(&scene, "webhook:grave").await;
-    let denied = scene.house.cli(&["holds", "deny", &hold, "--reason", "I write myself"]).await;
-    assert!(denied.status.success(), "{}", String::from_utf8_lossy(&denied.stderr));
-
-    // Somebody else is answered as ever, and plain words of the one in crisis are held all the same.
-    gateway.says("calm", "script:calm what time is it").await;
-    answered(&scene, "it is four o'clock").await;
-    gateway.says("grave", "script:later thank you, all is well").await;
-    held_for(&scene, "second words").await;
-
-    let left = answers(&scene);
-    assert!(!left.contains("machine words"), "{left}");
-    let listed = scene.house.cli(&["crisis", "list"]).await;
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    assert!(
-        listed.contains("hermes/sad") && listed.contains("hermes/grave") && !listed.contains("calm"),
-        "{listed}"
-    );
-    scene.calls().await;
-    gateway.process.kill().await.unwrap();
 }

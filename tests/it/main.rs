@@ -32,6 +32,7 @@ mod packages;
 mod passkeys;
 mod pipe;
 mod policy;
+mod presented;
 mod review;
 mod review_api;
 mod sandbox;

@@ -29,3 +29,11 @@ pub(crate) fn npm_root() -> String {
 pub(crate) fn python(environment: &str, program: &str) -> String {
     installed(&format!("py-{environment}/bin/{program}"))
 }
+
+/// A program beside Hermes Agent: of the environment in `HERMA_TEST_HERMES`, else of the pinned version.
+pub(crate) fn hermes(program: &str) -> String {
+    match std::env::var("HERMA_TEST_HERMES") {
+        Ok(environment) => format!("{environment}/bin/{program}"),
+        Err(_) => python("agent", program),
+    }
+}

@@ -10,9 +10,10 @@ use herma_warrant::proof::{Claim, Proof};
 use herma_warrant::text_form::to_base64;
 use herma_warrant::warrant::{Warrant, WarrantId};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::{
-    house::{House, OPEN, Plan},
+    house::{HERMA, House, OPEN, Plan},
     wire::{Endpoint, Upstream},
 };
 
@@ -134,4 +135,33 @@ async fn a_forwarded_call_reaches_the_server_without_its_warrant() {
     let nowhere = json!({ "tool": "send", "arguments": {}, "run": "r", "server": "y", "mode": "forward" });
     assert_eq!(send(&house, &nowhere, &slip, "send").await.1["code"], "no_server");
     assert_eq!(log.all().iter().filter(|request| request.text().contains("tools/call")).count(), calls);
+}
+
+#[tokio::test]
+async fn what_the_manual_says_of_a_sandbox_elsewhere_works_as_it_stands_there() {
+    let manual = include_str!("../../docs/sandbox.md");
+    let block = |holds: &str| {
+        let blocks = manual.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        blocks.into_iter().find(|block| block.contains(holds)).unwrap()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let programs = std::path::Path::new(HERMA).parent().unwrap().display().to_string();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
+    let shell = async |script: &str, listener: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-euc", script]).current_dir(&dir).env("PATH", &path).env("HERMA", listener);
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    shell(block("warrant mint"), "").await;
+    let root = std::fs::read_to_string(dir.path().join("root.key.pub")).unwrap();
+    let warrants = format!("\n[sandbox]\nhttp = true\n[warrants]\ntrusted_roots = [{:?}]\n", root.trim());
+    let house = Plan::default().rules(&(OPEN.to_owned() + &warrants)).open().await;
+    let ask = block("warrant prove");
+    let said: Value = serde_json::from_str(&shell(ask, house.agent()).await).unwrap();
+    assert_eq!(said["allow"], true, "{said}");
+    let elsewhere = ask.replace("/srv/a", "/etc/passwd");
+    let said: Value = serde_json::from_str(&shell(&elsewhere, house.agent()).await).unwrap();
+    assert_eq!((&said["allow"], &said["code"]), (&json!(false), &json!("blocked")), "{said}");
 }

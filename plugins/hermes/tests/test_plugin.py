@@ -79,8 +79,9 @@ class Daemon:
 def allowing(read, write):
     while True:
         message, _ = read()
-        if message["say"] == "hello":
-            write(frame({"do": "welcome", "key": "00" * 32, "agent": "hermes"}))
+        if message["say"] == "mark":
+            mark = {"session": message["session"], "call": message["call"], "proof": "00" * 32}
+            write(frame({"do": "marked", "mark": mark}))
         elif message["say"] in ("ask", "reply"):
             write(frame({"do": "allow", "edited": False, "keep": False}))
         elif message["say"] != "settle":
@@ -96,11 +97,7 @@ class Plugin(unittest.TestCase):
     def setUp(self):
         self.daemons = []
         plugin._calls.clear()
-        plugin._people.clear()
-        plugin._parents.clear()
-        plugin._waited.clear()
-        plugin._grave.clear()
-        plugin._key = None
+        plugin._known.cache_clear()
         daemon.SILENCE = 0.5
         daemon.Line.ask.__defaults__ = (b"", 0.0, 0.5)
         os.environ["HERMA_DATA_DIR"] = "/nonexistent"
@@ -265,7 +262,7 @@ class Plugin(unittest.TestCase):
     def test_an_answer_that_could_not_be_checked_is_not_sent(self):
         said = plugin.transform_llm_output(response_text="hello", session_id="s", platform="telegram")
         self.assertNotIn("hello", said)
-        plugin._grave.add("s")
+        plugin._known("s").grave = True
         self.assertEqual(plugin.transform_llm_output(response_text="hello", session_id="s"), "[SILENT]")
 
     def test_an_answer_is_sent_replaced_or_withheld(self):
@@ -280,14 +277,50 @@ class Plugin(unittest.TestCase):
                 self.daemon(lambda read, write: (read(), write(frame(answer, payload))))
                 self.assertEqual(plugin.transform_llm_output(response_text="hello", session_id="s"), expected)
 
+    def test_nobody_watches_an_answer_grow_in_a_crisis_or_when_nobody_can_say(self):
+        class AIAgent:
+            session_id, streamed = "s", []
+
+            def __init__(self):
+                self.stream_delta_callback = self.streamed.append
+                self.interim_assistant_callback = self.clarify_callback = print
+
+        sys.modules["run_agent"] = types.SimpleNamespace(AIAgent=AIAgent)
+        self.addCleanup(sys.modules.pop, "run_agent")
+        for crisis, muted in ((False, False), (True, True), (None, True)):
+            with self.subTest(crisis):
+                if crisis is not None:
+                    noted = frame({"do": "noted", "crisis": crisis})
+                    self.daemon(lambda read, write: (read(), write(noted)))
+                else:
+                    os.environ["HERMA_DATA_DIR"] = "/nonexistent"
+                agent, other = AIAgent(), AIAgent()
+                other.session_id = "other"
+                plugin.pre_api_request(session_id="s", request={})
+                self.assertEqual(agent.stream_delta_callback is None, muted)
+                self.assertEqual(agent.interim_assistant_callback is None, muted)
+                self.assertTrue(agent.clarify_callback and other.stream_delta_callback)
+        self.daemon(lambda read, write: (read(), write(frame({"do": "allow"}))))
+        said = plugin.transform_llm_output(response_text="hi", session_id="s", platform="api_server")
+        self.assertIsNone(said)
+        self.assertEqual(AIAgent.streamed, ["hi"], "once a person has seen it, it is shown")
+
+    def test_a_job_that_nobody_knows_the_readers_of_says_nothing(self):
+        self.daemon(allowing)
+        sys.modules["cron.jobs"] = None
+        self.addCleanup(sys.modules.pop, "cron.jobs")
+        with self.assertRaises(ImportError):
+            plugin.pre_llm_call(session_id="cron_j_1_2", platform="cron", user_message="x")
+        said = plugin.transform_llm_output(response_text="hi", session_id="cron_j_1_2", platform="cron")
+        self.assertEqual(said, "[SILENT]")
+
     def test_the_event_loop_is_never_kept_waiting(self):
         source = types.SimpleNamespace(platform="telegram", chat_id="9", user_id="7")
         begun = time.monotonic()
         for _ in range(2000):
             plugin.pre_gateway_dispatch(event=types.SimpleNamespace(source=source, text="hi"))
         self.assertLess(time.monotonic() - begun, 2)
-        plugin.pre_gateway_dispatch(event=None)
-        self.assertEqual(plugin._chats[("telegram", "7")], "9")
+        self.assertEqual(plugin._known(("telegram", "7")).chats, ["9"])
 
     def test_a_child_speaks_for_its_parent(self):
         known = self.daemon(allowing)

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Desk;
 use crate::call::{Call, Origin};
+use crate::carriers::mcp::told;
 use crate::firewall::session::Session;
 use crate::firewall::{Admission, Permit, Waits};
 
@@ -50,9 +51,15 @@ impl Desk {
         session: &Arc<Session>,
         tool: &str,
         arguments: Bytes,
+        tenuo: Option<&Value>,
         client: &mut impl Waits,
     ) -> Asked {
-        let call = match self.receive(session, tool, arguments) {
+        let shown = tenuo.map(|meta| told(meta, tool, &arguments).map_err(|error| error.to_string()));
+        let received = shown.transpose().and_then(|shown| {
+            let call = self.receive(session, tool, arguments)?;
+            Ok(Call { shown: shown.map(Arc::new), ..call })
+        });
+        let call = match received {
             Ok(call) => call,
             Err(why) => {
                 self.firewall.record_refused(&session.origin(), tool, &why);
@@ -65,7 +72,12 @@ impl Desk {
             return Asked::refused(why);
         }
         let travels = &*call.origin.server != NATIVE;
-        self.admit(call, session, travels, client).await
+        let stack = call.shown.as_ref().map(|shown| Arc::clone(&shown.stack));
+        let asked = self.admit(call, session, travels, client).await;
+        if matches!(asked, Asked::Allowed { .. }) {
+            session.shows(tool, stack);
+        }
+        asked
     }
 
     /// Whether a script's call was let through on its way here: then it has its line and its leave.

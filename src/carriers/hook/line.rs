@@ -11,8 +11,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
+use super::Desk;
 use super::ask::{Asked, LONGEST_WAIT};
-use super::{Desk, NotTheAgent};
 use crate::call::Digest;
 use crate::control::hook::{Asker, FromHook, Hooking, ToHook};
 use crate::control::wire::{self, WireError};
@@ -38,7 +38,7 @@ pub(super) async fn serve(stream: UnixStream, desk: Arc<Desk>, hooking: Hooking)
         };
         let principal = match line.desk.principal(&line.hooking) {
             Ok(principal) => principal,
-            Err(stranger) => return line.turn_away(&stranger).await,
+            Err(stranger) => return line.refuse(&stranger).await,
         };
         let session = |id: &str| line.desk.session(&principal, id, &line.hooking);
         let speaker = |asker: &Asker| {
@@ -46,59 +46,55 @@ pub(super) async fn serve(stream: UnixStream, desk: Arc<Desk>, hooking: Hooking)
             // Said with every question: a daemon that was restarted has forgotten it.
             match &asker.parent {
                 Some(parent) => speaker.inherit(&session(parent)),
-                None => line.desk.firewall.sessions.meet(
-                    &speaker,
-                    &asker.platform,
-                    asker.sender.as_deref(),
-                    asker.chat.as_deref(),
-                ),
+                None => {
+                    let sessions = &line.desk.firewall.sessions;
+                    sessions.meet(&speaker, &asker.platform, asker.sender.as_deref(), &asker.chats);
+                }
             }
             speaker
         };
-        match message {
-            FromHook::Hello => {
-                let key = line.desk.key_in_hex(&principal);
-                line.say(&ToHook::Welcome { key, agent: principal.to_string() }, b"").await?;
+        let crisis = match message {
+            FromHook::Mark { session, call } => {
+                let mark = line.desk.mark(&principal, &session, &call);
+                line.say(&ToHook::Marked { mark }, b"").await?;
+                continue;
             }
-            FromHook::Ask { tool, asker } => {
+            FromHook::Ask { tool, tenuo, asker } => {
                 let session = speaker(&asker);
-                if let Some(parent) = &asker.parent
-                    && let Err(why) = line.desk.adopt(&session, parent, &asker, &line.hooking)
-                {
-                    line.refuse(&format!("REFUSED: {why}")).await?;
-                    continue;
+                let parent = asker.parent.as_deref();
+                let adopted =
+                    parent.map_or(Ok(()), |parent| line.desk.adopt(&session, parent, &asker, &line.hooking));
+                match adopted {
+                    Ok(()) => line.ask(&mut from, &session, &tool, &asker, (payload, tenuo)).await?,
+                    Err(why) => line.refuse(&why).await?,
                 }
-                line.ask(&mut from, &session, &tool, &asker, payload).await?;
+                continue;
             }
             FromHook::Reply { asker } => {
                 let session = speaker(&asker);
                 line.reply(&mut from, &session, &asker, payload).await?;
+                continue;
             }
-            FromHook::Hear { asker } => {
-                let session = speaker(&asker);
-                let crisis = line.hear(&session, &payload).await;
-                line.say(&ToHook::Noted { crisis }, b"").await?;
-            }
+            FromHook::Hear { asker } => line.hear(&speaker(&asker), &payload).await,
             FromHook::Stop { session: id } => {
                 line.desk.firewall.end_child(&session(&id));
-                line.say(&ToHook::Noted { crisis: false }, b"").await?;
+                false
             }
             FromHook::Script { session: id, sha256, tools } => {
                 let parent = Parent { session: session(&id), tools };
                 if let Some(script) = Digest::from_hex(&sha256) {
                     line.desk.firewall.runs.announce(script, parent, now());
                 }
-                line.say(&ToHook::Noted { crisis: false }, b"").await?;
+                false
             }
             FromHook::Finalize { session: id } => {
                 // Nobody listens where nothing waits.
                 let _ = line.desk.ending.send(id);
-                line.say(&ToHook::Noted { crisis: false }, b"").await?;
+                false
             }
-            FromHook::Settle { .. } => {
-                line.say(&ToHook::Noted { crisis: false }, b"").await?;
-            }
-        }
+            FromHook::Settle { .. } => false,
+        };
+        line.say(&ToHook::Noted { crisis }, b"").await?;
     }
 }
 
@@ -113,12 +109,8 @@ impl Line {
         Ok(self.to.write_all(&wire::encode(message, payload)?).await?)
     }
 
-    async fn turn_away(&mut self, stranger: &NotTheAgent) -> Result<(), WireError> {
-        self.refuse(&format!("REFUSED: {stranger}")).await
-    }
-
-    async fn refuse(&mut self, message: &str) -> Result<(), WireError> {
-        self.say(&ToHook::Block { message: message.to_owned(), code: "fault".into() }, b"").await
+    async fn refuse(&mut self, why: &(dyn std::fmt::Display + Sync)) -> Result<(), WireError> {
+        self.say(&ToHook::Block { message: format!("REFUSED: {why}"), code: "fault".into() }, b"").await
     }
 
     async fn ask(
@@ -127,14 +119,14 @@ impl Line {
         session: &Arc<Session>,
         tool: &str,
         asker: &Asker,
-        raw: Bytes,
+        (raw, tenuo): (Bytes, Option<Value>),
     ) -> Result<(), WireError> {
         let desk = Arc::clone(&self.desk);
         if asker.nested && desk.has_passed(session, tool, &raw) {
             return self.say(&ToHook::Allow { edited: false, keep: false, told: None }, b"").await;
         }
         let mut waits = Waiting::new(&desk, session, asker, from, &mut self.to);
-        let asked = desk.ask(session, tool, raw.clone(), &mut waits).await;
+        let asked = desk.ask(session, tool, raw, tenuo.as_ref(), &mut waits).await;
         let (permit, call, travels) = match asked {
             Asked::Allowed { permit, call, travels } => (permit, call, travels),
             Asked::Refused { message, code } => {
@@ -153,7 +145,7 @@ impl Line {
                 None => Some(*call),
             };
             let Some(call) = call else {
-                return self.refuse("REFUSED: the changed arguments cannot be read").await;
+                return self.refuse(&"the changed arguments cannot be read").await;
             };
             desk.parked.park(call, &asker.call, permit);
             self.say(&allow, &edited.unwrap_or_default()).await?;
@@ -220,6 +212,9 @@ impl Line {
     }
 
     async fn hear(&self, session: &Session, words: &[u8]) -> bool {
+        if words.is_empty() {
+            return session.in_crisis();
+        }
         let words = words.get(..LONGEST_WORDS).unwrap_or(words);
         let words = String::from_utf8_lossy(words);
         let firewall = &self.desk.firewall;

@@ -1,6 +1,6 @@
 //! The mark that a plugin puts on calls to MCP servers, so that the proxy knows whose they are.
 //!
-//! A model writes arguments too: the mark counts only with a code under a key that the plugin got over its socket.
+//! A model writes arguments too: the mark counts only with a code that the plugin got over its socket.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::Deserialize;
@@ -39,16 +39,21 @@ impl Desk {
         *Digest::salted(&self.key, agent.as_bytes()).bytes()
     }
 
-    pub(super) fn key_in_hex(&self, agent: &str) -> String {
-        data_encoding::HEXLOWER.encode(&self.key_of(agent))
+    fn code(&self, agent: &str, session: &str, call: &str) -> [u8; 32] {
+        hmac(&self.key_of(agent), [agent, session, call].join("\0").as_bytes())
+    }
+
+    /// What stands under `_herma.hook` of this call of the agent's.
+    pub(super) fn mark(&self, agent: &str, session: &str, call: &str) -> serde_json::Value {
+        let proof = HEXLOWER_PERMISSIVE.encode(&self.code(agent, session, call));
+        serde_json::json!({ "agent": agent, "session": session, "call": call, "proof": proof })
     }
 
     /// Reads `_herma.hook` of a call.
     pub fn read_mark(&self, mark: &serde_json::Value) -> Result<Marked, Forged> {
         let Mark { agent, session, call, proof } = Mark::deserialize(mark).map_err(|_| Forged)?;
         let said = HEXLOWER_PERMISSIVE.decode(proof.as_bytes()).map_err(|_| Forged)?;
-        let code = hmac(&self.key_of(&agent), [agent.as_str(), &session, &call].join("\0").as_bytes());
-        match bool::from(code.ct_eq(&said)) {
+        match bool::from(self.code(&agent, &session, &call).ct_eq(&said)) {
             true => Ok(Marked { agent, session, call }),
             false => Err(Forged),
         }

@@ -21,3 +21,5 @@ pub mod tasks;
 pub mod upstream;
 mod walk;
 pub mod wrapped;
+
+pub(in crate::carriers) use shown::told;

@@ -112,7 +112,13 @@ fn shown(carried: Carried, channel_key: Option<[u8; 32]>) -> Shown {
         approvals: carried.approvals,
         channel_key,
         run: None,
+        parent: None,
     }
+}
+
+/// The warrant that an agent's own road carries as `_meta.tenuo` does.
+pub(in crate::carriers) fn told(meta: &Value, tool: &str, arguments: &[u8]) -> Result<Shown, ShownError> {
+    settle(read(meta)?, &Session::default(), tool, arguments)
 }
 
 /// The warrant that a call speaks under, its channel's if it brings none itself.
@@ -134,6 +140,7 @@ pub(super) fn settle(
                 approvals: Vec::new(),
                 channel_key: None,
                 run: None,
+                parent: None,
             })
         }
     }

@@ -26,6 +26,8 @@ use crate::policy::Mode;
 
 /// The agent's name in the record as long as nobody says better.
 const AGENT: &str = "hermes";
+/// The tool by which an agent runs code.
+const RUNS: &str = "execute_code";
 /// The script waits five minutes for each answer, and the agent as long for each line.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// A `write_file` of some megabytes is a long line.
@@ -94,6 +96,8 @@ struct Run {
     id: Arc<str>,
     session: Arc<Session>,
     origin: Origin,
+    /// The warrant that came with the call that runs the code.
+    parent: Option<Arc<[u8]>>,
     token: Token,
     tools: Vec<String>,
     running: Running,
@@ -127,6 +131,7 @@ impl Run {
         let origin = Origin { carrier: Carrier::Sandbox, ..session.origin() };
         let mut run = Self {
             running: firewall.runs.begin(&id, &session, pid),
+            parent: session.shown_for(RUNS),
             token: Err("no warrant speaks of this run, and here every call needs one".into()),
             tools: Vec::new(),
             unsettled: HashMap::new(),
@@ -159,7 +164,8 @@ impl Run {
             .into_iter()
             .filter(|tool| has.is_none_or(|has| has.iter().any(|one| one == tool)))
             .collect();
-        match self.firewall.warrants.grant_run(&self.id, &self.origin, &asked, now()) {
+        let warrants = &self.firewall.warrants;
+        match warrants.grant_run(&self.id, &self.origin, &asked, self.parent.as_ref(), now()) {
             Ok(None) => {
                 if self.firewall.policy().mode == Mode::Observe {
                     self.token = Ok((String::new(), None));
@@ -230,6 +236,7 @@ impl Run {
         let firewall = Arc::clone(&self.firewall);
         let shown = stack.map(|stack| Shown {
             stack,
+            parent: self.parent.clone(),
             credential: Credential::Channel,
             approvals: Vec::new(),
             channel_key: None,

@@ -65,9 +65,20 @@ pub fn run(agent: Agent, data_dir: &Path) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
     look(&home, data_dir, &mut report)?;
     match args.hermes.or_else(|| on_path("hermes")) {
-        Some(hermes) => act(&home, &hermes, &mut report)?,
+        Some(hermes) => {
+            writeln!(
+                std::io::stderr(),
+                "starting Hermes itself, with your configuration and a model of the doctor's own: a minute or two"
+            )?;
+            act(&home, &hermes, &mut report)?;
+        }
         None => report.fail("hermes can be run", "no `hermes` on the PATH: say --hermes FILE")?,
     }
+    let verdict = match report.failed {
+        true => "Not every road is closed: a line with FAIL says what to do.",
+        false => "Every road that was tried is closed.",
+    };
+    writeln!(std::io::stdout(), "{verdict}")?;
     Ok(if report.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -109,16 +120,20 @@ fn look(home: &Path, data_dir: &Path, report: &mut Report) -> anyhow::Result<()>
         // The socket takes nobody else's commands, so whoever answers runs as we do.
         report.line(
             "WARN",
-            "the daemon runs as the same user as this command",
-            "if that is the agent's user too, approvals are advisory; see SECURITY.md",
+            "the daemon runs as you do",
+            "if Hermes runs as you, too, a hostile program of yours can go around Herma; see SECURITY.md",
         )?;
     }
     let to_do = "run `herma install hermes`";
-    report.check(install::installed_plugin(home), "the plugin is this version's", to_do)?;
+    report.check(
+        install::installed_plugin(home),
+        "Herma's plugin is in place, and of this version",
+        to_do,
+    )?;
     let launcher = install::launcher(home);
     report.check(
         launcher.is_some_and(|python| python.exists()),
-        "scripts of execute_code have the launcher",
+        "code that the agent writes is started by Herma",
         to_do,
     )?;
     let config = read_config(home)?;
@@ -138,6 +153,9 @@ fn look(home: &Path, data_dir: &Path, report: &mut Report) -> anyhow::Result<()>
         let routed = text("url").contains("/mcp/");
         let to_do = "run `herma install hermes`; what it cannot put behind Herma it names";
         report.check(wrapped || routed, &format!("server `{name}` goes through Herma"), to_do)?;
+        if let Some(why) = install::trap(&name) {
+            report.line("WARN", &format!("server `{name}`"), why)?;
+        }
     }
     Ok(())
 }
@@ -176,7 +194,8 @@ fn act(home: &Path, hermes: &Path, report: &mut Report) -> anyhow::Result<()> {
             ("mcp__herma_probe__run_command".to_owned(), json!({ "command": touch(2) })),
         ];
         let model = Model::start(calls)?;
-        place.run(hermes, flags, &model)?;
+        let said = place.run(hermes, flags, &model)?;
+        let last = said.trim().lines().next_back().unwrap_or_default();
         for (number, what) in
             ["a tool of its own", "a tool called by a script", "a tool of a server"].iter().enumerate()
         {
@@ -187,7 +206,9 @@ fn act(home: &Path, hermes: &Path, report: &mut Report) -> anyhow::Result<()> {
             let why = match (ran, &result) {
                 (true, _) => "IT RAN. Do not use this installation".to_owned(),
                 (false, None) => {
-                    "it was never called: is the tool disabled, or did Hermes fail? See below".to_owned()
+                    format!(
+                        "it was never called: is the tool disabled, or did Hermes fail? It said last: {last}"
+                    )
                 }
                 (false, Some(result)) => {
                     format!("it was not refused by Herma: {}", result.chars().take(200).collect::<String>())
@@ -264,12 +285,11 @@ impl Place {
         )?)
     }
 
-    fn run(&self, hermes: &Path, flags: &[&str], model: &Model) -> anyhow::Result<()> {
+    fn run(&self, hermes: &Path, flags: &[&str], model: &Model) -> anyhow::Result<String> {
         self.write_config(Some(model))?;
         let mut command = self.command(hermes);
         command.args(flags).arg("do what you were told");
-        finish(command)?;
-        Ok(())
+        finish(command)
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -312,6 +332,9 @@ impl Place {
         );
         fields.insert("auxiliary".to_owned(), json!({ "title_generation": { "enabled": false } }));
         fields.insert("mcp_discovery_timeout".to_owned(), json!(20));
+        fields.insert("mcp_single_query_discovery_timeout".to_owned(), json!(20));
+        // Newer versions hide servers' tools behind one that searches for them.
+        fields.insert("tools".to_owned(), json!({ "tool_search": false }));
         fields
             .insert("security".to_owned(), json!({ "tirith_enabled": false, "allow_lazy_installs": false }));
         // JSON is YAML.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use herma_scoring::{Rules, redact};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -31,6 +32,10 @@ const HOOK_TIMEOUT: u64 = 600;
 /// What Hermes takes for the virtual environment of its scripts.
 const LAUNCHER: &str = "herma-python";
 const NOTE: &str = "herma-install.json";
+/// Names of toolsets that are built into Hermes. It keeps servers and toolsets in one list of names.
+const TOOLSETS: &str = "web search x_search vision video image_gen video_gen computer_use terminal skills browser \
+    cronjob file tts todo memory context_engine session_search project clarify code_execution delegation \
+    homeassistant kanban discord discord_admin yuanbao feishu_doc feishu_drive spotify debugging safe coding";
 
 /// What stood there before, so that it can be put back.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -68,6 +73,14 @@ pub fn launcher(home: &Path) -> Option<PathBuf> {
     (Path::new(last) == dir).then(|| Shim::read(&dir).ok())?.map(|shim| shim.interpreter)
 }
 
+/// What goes wrong with a server of this name, if something does.
+pub fn trap(server: &str) -> Option<&'static str> {
+    TOOLSETS.split(' ').any(|name| name == server).then_some(
+        "Hermes has tools of its own under this name, and where the server is on it turns those on as well: \
+         rename the server",
+    )
+}
+
 /// Whether the plugin in this home is the one of this binary.
 pub fn installed_plugin(home: &Path) -> bool {
     let dir = home.join("plugins/herma");
@@ -92,7 +105,11 @@ impl Place {
         let mut said = Vec::new();
         let mut routes = String::new();
         let servers = file.at(&["mcp_servers"]).and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut secrets = Vec::new();
         for (name, entry) in &servers {
+            said.extend(trap(name).map(|why| format!("{name}: {why}")));
+            let headers = entry.get("headers").and_then(Value::as_object);
+            secrets.extend(headers.into_iter().flat_map(|all| all.values()).filter_map(Value::as_str));
             match self.behind(&mut file, name, entry, &mut routes) {
                 Ok(changed) => {
                     if !changed.is_empty() {
@@ -107,7 +124,7 @@ impl Place {
         self.enable(&mut file, &mut note);
         let after =
             file.checked("mcp_servers and plugins").with_context(|| self.file().display().to_string())?;
-        self.show(&before, &after, &file.lost, &routes)?;
+        self.show(&before, &after, &file.lost, &routes, &secrets)?;
         if !self.dry_run {
             self.write(&before, &after)?;
             self.write_plugin()?;
@@ -116,6 +133,12 @@ impl Place {
             self.add_routes(&routes)?;
         }
         let mut out = std::io::stdout().lock();
+        let home = self.home.display();
+        writeln!(out, "{home}/plugins/herma\n+ the plugin that asks Herma before every tool call")?;
+        writeln!(
+            out,
+            "{home}/.env\n+ VIRTUAL_ENV={home}/{LAUNCHER}, so that Herma starts the code that the agent writes"
+        )?;
         for line in said {
             writeln!(out, "{line}")?;
         }
@@ -145,7 +168,9 @@ impl Place {
         }
         let after =
             file.checked("mcp_servers and plugins").with_context(|| self.file().display().to_string())?;
-        self.show(&before, &after, &file.lost, "")?;
+        let headers = note.servers.values().filter_map(|members| members.get("headers")?.as_object());
+        let secrets: Vec<&str> = headers.flat_map(|all| all.values()).filter_map(Value::as_str).collect();
+        self.show(&before, &after, &file.lost, "", &secrets)?;
         if !self.dry_run {
             self.write(&before, &after)?;
             let _ = fs::remove_file(self.home.join(NOTE));
@@ -290,7 +315,17 @@ impl Place {
         Ok(())
     }
 
-    fn show(&self, before: &str, after: &str, lost: &[String], routes: &str) -> anyhow::Result<()> {
+    /// The changes, for somebody's screen: what `secrets` and the rules know is masked there and only there.
+    fn show(
+        &self,
+        before: &str,
+        after: &str,
+        lost: &[String],
+        routes: &str,
+        secrets: &[&str],
+    ) -> anyhow::Result<()> {
+        let rules = Rules::shipped()?;
+        let masked = |line: &str| redact(&mask(line, secrets), &rules).into_owned();
         let mut out = std::io::stdout().lock();
         writeln!(out, "{}", self.file().display())?;
         let lines = diff(before, after);
@@ -298,15 +333,15 @@ impl Place {
             writeln!(out, "  nothing to change")?;
         }
         for line in lines {
-            writeln!(out, "{line}")?;
+            writeln!(out, "{}", masked(&line))?;
         }
         for comment in lost {
-            writeln!(out, "  a comment could not be kept: # {comment}")?;
+            writeln!(out, "  a comment could not be kept: # {}", masked(comment))?;
         }
         if !routes.is_empty() {
             writeln!(out, "{}", self.routes_file()?.display())?;
             for line in routes.lines() {
-                writeln!(out, "+ {line}")?;
+                writeln!(out, "+ {}", masked(line))?;
             }
         }
         Ok(())
@@ -426,6 +461,20 @@ fn put_back(file: &mut Document, path: &[&str], value: &Value) {
     }
 }
 
+/// A line without these values, as they are and as YAML, JSON and TOML write them. What only names a variable of the
+/// environment says nothing.
+fn mask(line: &str, secrets: &[&str]) -> String {
+    let named = |secret: &str| secret.starts_with("${") && secret.ends_with('}');
+    let mut longest: Vec<&str> =
+        secrets.iter().copied().filter(|one| !one.is_empty() && !named(one)).collect();
+    longest.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+    longest.iter().fold(line.to_owned(), |line, secret| {
+        let quoted = Value::from(*secret).to_string();
+        let escaped = quoted.trim_matches('"');
+        line.replace(escaped, "[masked]").replace(secret, "[masked]")
+    })
+}
+
 fn is_herma(command: &str) -> bool {
     Path::new(command).file_stem().is_some_and(|name| name == "herma")
 }
@@ -453,6 +502,18 @@ fn table(name: &str, url: &str, headers: Option<&Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_screen_shows_of_headers_has_no_values() {
+        let secrets = ["Bearer abc", "abc", "${TOKEN}", "a\"b"];
+        let shown = |line| mask(line, &secrets);
+        assert_eq!(
+            shown("- headers: {Authorization: \"Bearer abc\"}"),
+            "- headers: {Authorization: \"[masked]\"}"
+        );
+        assert_eq!(shown("headers = { X-Key = \"a\\\"b\" }"), "headers = { X-Key = \"[masked]\" }");
+        assert_eq!(shown("- X-Key: ${TOKEN}"), "- X-Key: ${TOKEN}");
+    }
 
     #[test]
     fn the_plugin_speaks_the_version_of_its_daemon() {

@@ -6,7 +6,7 @@ mod yaml;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-pub use hermes::{home, installed_plugin, launcher};
+pub use hermes::{home, installed_plugin, launcher, trap};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Agent {

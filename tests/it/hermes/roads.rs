@@ -1,25 +1,15 @@
 //! Servers by URL, other homes, and what asking costs.
 use super::*;
 
-/// A port that nobody listens on.
-fn port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[tokio::test]
 async fn a_server_by_url_is_reached_through_the_daemon_and_its_calls_are_of_their_session() {
-    let (web, door) = (port(), port());
+    let (web, door) = (free_port(), free_port());
     let everything = packages::npm("mcp-server-everything");
     let mut server = Command::new(&everything[0]);
     server.args(&everything[1..]).arg("streamableHttp").env("PORT", web.to_string());
     server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let mut server = server.spawn().unwrap();
-    eventually("the server", async {
-        while tokio::net::TcpStream::connect(("127.0.0.1", web)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    listens("the server", web).await;
 
     let mut house = Plan::default().rules(DAY).open().await;
     let file = house.path().join("herma.toml");
@@ -66,4 +56,29 @@ async fn asking_costs_little_beside_what_hermes_does_itself() {
     assert_eq!(seen.iter().filter(|seen| seen.tool == "read_file" && seen.outcome == "ok").count(), 100);
     let (added, own) = (cost["added_ms"].as_f64().unwrap(), cost["hermes_ms"].as_f64().unwrap());
     assert!(added > 0.0 && own > 0.0, "{cost}");
+}
+
+#[tokio::test]
+async fn what_an_installation_would_change_is_shown_without_the_secrets_in_it() {
+    let house = Plan::default().open().await;
+    let (home, config) = (tempfile::tempdir().unwrap(), house.path().join("herma.toml"));
+    let before = "mcp_servers:\n  web:\n    url: \"http://127.0.0.1:9/mcp\"\n    \
+        headers: {Authorization: \"Bearer s3cr3t\", X-Team: \"${TEAM}\"}\n";
+    let file = home.path().join("config.yaml");
+    std::fs::write(&file, before).unwrap();
+    let places = ["--home", home.path().to_str().unwrap(), "--config", config.to_str().unwrap()];
+    let herma = async |words: &[&str]| {
+        let output = house.cli(&[words, &places[..]].concat()).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = herma(&["install", "hermes", "--dry-run"]).await;
+    assert!(!said.contains("s3cr3t") && said.contains("[masked]") && said.contains("${TEAM}"), "{said}");
+    assert!(said.contains("web: Hermes has tools of its own under this name"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+
+    assert!(!herma(&["install", "hermes"]).await.contains("s3cr3t"));
+    assert!(std::fs::read_to_string(&config).unwrap().contains("Bearer s3cr3t"), "the file has what works");
+    assert!(!herma(&["uninstall", "hermes"]).await.contains("s3cr3t"));
+    assert!(std::fs::read_to_string(&file).unwrap().contains("Bearer s3cr3t"));
 }
