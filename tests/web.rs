@@ -70,6 +70,16 @@ fn every_switch_beside_the_single_decision_works() {
 }
 
 #[test]
+fn a_warrant_is_tried_signed_narrowed_and_lifted_in_the_browser() {
+    scene("warrants");
+}
+
+#[test]
+fn a_draft_of_the_policy_is_kept_compared_and_put_in_force_in_the_browser() {
+    scene("drafts");
+}
+
+#[test]
 fn what_ran_is_looked_at_and_taken_back_in_the_browser() {
     scene("review");
 }

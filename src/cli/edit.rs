@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::holds::{approved, number, text};
+use super::holds::{approved, number, text, typed};
 use crate::control::client::Client;
 use crate::control::wire::Ask;
 use crate::gate::Decision;
@@ -20,6 +20,9 @@ pub struct Args {
     /// The new arguments, one JSON object; `-` reads them from the standard input
     #[arg(long, value_name = "FILE")]
     arguments: Option<PathBuf>,
+    /// Whom or what it is aimed at, where nobody can take it back and nobody can be asked to type it
+    #[arg(long, value_name = "TARGET")]
+    yes_irreversible: Option<String>,
 }
 
 pub fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
@@ -43,11 +46,13 @@ pub fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
             changed
         }
     };
+    let typed = typed(&hold, args.yes_irreversible.clone())?;
     // What came in between is looked at again.
     let ask = Ask::Decide {
         id: args.id.clone(),
         digest: Some(text(&hold, "digest").to_owned()),
         version: Some(number(&hold, "version").unsigned_abs()),
+        typed,
         decision: Decision::Edit { arguments: changed.trim().to_owned() },
     };
     writeln!(io::stdout(), "{}", approved(&Client::connect(data_dir)?.ask(&ask)?))?;

@@ -1,10 +1,10 @@
 //! `herma holds`: what waits for a person.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use herma_scoring::crisis::{FOR_YOU, HelpLine};
 use serde_json::Value;
 
@@ -37,6 +37,9 @@ pub enum Holds {
         /// The digest you saw (8 digits or more); anything else is refused
         #[arg(long)]
         digest: Option<String>,
+        /// Whom or what it is aimed at, where nobody can take it back and nobody can be asked to type it
+        #[arg(long, value_name = "TARGET")]
+        yes_irreversible: Option<String>,
     },
     /// Refuse it
     Deny {
@@ -86,13 +89,16 @@ pub fn run(holds: Holds, data_dir: &Path) -> anyhow::Result<ExitCode> {
                 show(&row, &mut out)?;
             }
         }
-        Holds::Approve { id, digest } => {
-            let row = ask(&Ask::Decide { id, digest, version: None, decision: Decision::Approve })?;
+        Holds::Approve { id, digest, yes_irreversible } => {
+            let hold = ask(&Ask::Hold { id: id.clone() })?;
+            let typed = typed(&hold, yes_irreversible)?;
+            let decision = Decision::Approve;
+            let row = ask(&Ask::Decide { id, digest, version: None, typed, decision })?;
             writeln!(out, "{}", approved(&row))?;
         }
         Holds::Deny { id, reason, sticky, digest } => {
             let decision = Decision::Deny { reason, sticky };
-            let row = ask(&Ask::Decide { id, digest, version: None, decision })?;
+            let row = ask(&Ask::Decide { id, digest, version: None, typed: None, decision })?;
             let lasting =
                 if sticky { ", and so is its like in this session (`herma holds rules`)" } else { "" };
             writeln!(out, "{} denied{lasting}", text(&row, "id"))?;
@@ -104,6 +110,7 @@ pub fn run(holds: Holds, data_dir: &Path) -> anyhow::Result<ExitCode> {
                 id,
                 digest: None,
                 version: None,
+                typed: None,
                 decision: Decision::Escalate { reason },
             })?;
             writeln!(out, "{} goes on waiting: the next person is told", text(&row, "id"))?;
@@ -112,6 +119,25 @@ pub fn run(holds: Holds, data_dir: &Path) -> anyhow::Result<ExitCode> {
         Holds::Watch(args) => return super::watch::run(&args, data_dir),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What must be typed before the call is let go, where nobody can take it back: from the flag, else asked for.
+pub(super) fn typed(hold: &Value, given: Option<String>) -> anyhow::Result<Option<String>> {
+    let Some(target) = hold.get("typed").and_then(Value::as_str) else { return Ok(None) };
+    if given.is_some() {
+        return Ok(given);
+    }
+    ensure!(
+        io::stdin().is_terminal(),
+        "nobody can take this back, and nobody can be asked here: say --yes-irreversible {}",
+        visible(target)
+    );
+    show(hold, &mut io::stdout())?;
+    write!(io::stdout(), "\nNobody can take it back. Type {} to approve: ", visible(target))?;
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(Some(answer.trim().to_owned()))
 }
 
 /// What an approval has made of a hold.

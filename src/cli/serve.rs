@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow, bail};
+use ed25519_dalek::SigningKey;
 use herma_scoring::Rules;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::call::Digest;
 use crate::carriers::hook::agentguard::AgentGuard;
 use crate::carriers::hook::{self, Desk};
 use crate::carriers::mcp::bridge::{Bridge, Launch, Limits};
@@ -102,6 +104,7 @@ async fn daemon(
     let store = opening.join().map_err(|_| anyhow!("the store could not be opened"))?;
     let store: Arc<dyn Store> = Arc::new(store?);
     let (public, people_store, times) = (key.verifying_key(), Arc::clone(&store), settings.times);
+    let own = desk_key(&key);
     let gate = Gate::restore(Arc::clone(&store), ledger.clone(), key, settings.times).await?;
     let Settings {
         file,
@@ -133,7 +136,7 @@ async fn daemon(
         gate,
         definitions: Definitions::new(Arc::clone(&store), ledger.clone()),
         sessions: Sessions::restore(Arc::clone(&store)).await?,
-        warrants: Warrants::restore(Arc::clone(&store), warrants, now()).await?,
+        warrants: Warrants::restore(Arc::clone(&store), warrants, now()).await?.signing(own),
         reviews: Reviews::restore(Arc::clone(&store), data_dir, review, sealing_key, now()).await?,
         ledger: ledger.clone(),
         telemetry: Arc::clone(&telemetry),
@@ -150,6 +153,16 @@ async fn daemon(
         false => None,
     };
     let address = agent_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let notify = Notify::start(
+        settings.notify,
+        Arc::clone(&store),
+        Arc::clone(&firewall.gate),
+        &ledger,
+        Arc::new(now),
+        pool.clone(),
+    )
+    .await?;
+    let (reload, reloading) = mpsc::unbounded_channel();
     let (people_listener, operator) = match bind_people(&people).await? {
         Some((listener, names)) => {
             let operator = Operator::new(operator::Parts {
@@ -160,6 +173,9 @@ async fn daemon(
                 key: public,
                 file: file.clone(),
                 times,
+                notify: Arc::clone(&notify),
+                retention,
+                reload,
             });
             (Some(listener), Some(operator))
         }
@@ -196,19 +212,11 @@ async fn daemon(
     if let (Some(listener), Some(operator)) = (people_listener, &operator) {
         tokio::spawn(operator::serve(listener, Arc::clone(operator), stopping.clone()));
     }
-    let notify = Notify::start(
-        settings.notify,
-        Arc::clone(&store),
-        Arc::clone(&firewall.gate),
-        &ledger,
-        Arc::new(now),
-        pool.clone(),
-    );
     let control = Arc::new(Control {
         firewall: Arc::clone(&firewall),
         people: operator,
         store: Arc::clone(&store),
-        notify: notify.await?,
+        notify,
         wraps,
         hooks,
         runs,
@@ -236,7 +244,7 @@ async fn daemon(
         }
         _ => None,
     };
-    let upkeep = tokio::spawn(keep_up(Arc::clone(&firewall), file, written));
+    let upkeep = tokio::spawn(keep_up(Arc::clone(&firewall), file, written, reloading));
     let forgetting = tokio::spawn(forget(Arc::clone(&firewall), store, retention));
 
     interrupted(stopping).await;
@@ -360,26 +368,18 @@ async fn forget(firewall: Arc<Firewall>, store: Arc<dyn Store>, retention: Reten
     }
 }
 
-/// Sweeps the gate, and takes up a changed file; a bad one changes nothing but the log.
-async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>, mut known: Option<SystemTime>) {
+/// Sweeps the gate, and takes up a changed file, by itself or when somebody asks; a bad one changes nothing.
+async fn keep_up(
+    firewall: Arc<Firewall>,
+    file: Option<PathBuf>,
+    mut known: Option<SystemTime>,
+    mut asked: mpsc::UnboundedReceiver<oneshot::Sender<Result<String, String>>>,
+) {
     let mut sweep = tokio::time::interval(SWEEP);
     let mut look = tokio::time::interval(RELOAD);
     loop {
         tokio::select! {
-            _ = sweep.tick() => {
-                if let Err(error) = firewall.gate.sweep(now()).await {
-                    tracing::error!(%error, "holds could not be swept");
-                }
-                if let Err(error) = firewall.salts.keep_up(now()).await {
-                    tracing::error!(%error, "no salt for tomorrow's digests could be kept");
-                }
-                if let Err(error) = firewall.reviews.sweep(now()).await {
-                    tracing::error!(%error, "reviews could not be swept");
-                }
-                if let Err(error) = firewall.warrants.keep_clock().await {
-                    tracing::error!(%error, "the time could not be kept");
-                }
-            }
+            _ = sweep.tick() => sweep_all(&firewall).await,
             _ = look.tick() => {
                 let Some(path) = &file else { continue };
                 let current = self::written(path);
@@ -387,21 +387,42 @@ async fn keep_up(firewall: Arc<Firewall>, file: Option<PathBuf>, mut known: Opti
                     continue;
                 }
                 known = current;
-                let loaded = Settings::load(path).and_then(|settings| Ok((compile(&settings)?, settings)));
-                match loaded {
-                    Ok((rules, settings)) => {
-                        if let Err(error) = firewall.warrants.replace(settings.warrants).await {
-                            tracing::error!(%error, "the changed file is not used; the old policy stays");
-                            continue;
-                        }
-                        tracing::info!(file = %path.display(), revision = settings.policy.revision, "policy and rules reloaded; servers, agents and addresses need a restart");
-                        firewall.reviews.replace(settings.review);
-                        firewall.replace(rules, settings.policy);
-                    }
-                    Err(error) => tracing::error!(%error, "the changed file is not used; the old policy stays"),
+                if let Err(error) = take_up(&firewall, path).await {
+                    tracing::error!(%error, "the changed file is not used; the old policy stays");
                 }
             }
+            Some(answer) = asked.recv() => {
+                let Some(path) = &file else { continue };
+                known = self::written(path);
+                let taken = take_up(&firewall, path).await.map_err(|error| error.to_string());
+                let _ = answer.send(taken.map(|()| firewall.policy().revision.clone()));
+            }
         }
+    }
+}
+
+async fn take_up(firewall: &Firewall, path: &Path) -> anyhow::Result<()> {
+    let settings = Settings::load(path)?;
+    let rules = compile(&settings)?;
+    firewall.warrants.replace(settings.warrants).await?;
+    tracing::info!(file = %path.display(), revision = settings.policy.revision, "policy and rules reloaded; servers, agents and addresses need a restart");
+    firewall.reviews.replace(settings.review);
+    firewall.replace(rules, settings.policy);
+    Ok(())
+}
+
+async fn sweep_all(firewall: &Firewall) {
+    if let Err(error) = firewall.gate.sweep(now()).await {
+        tracing::error!(%error, "holds could not be swept");
+    }
+    if let Err(error) = firewall.salts.keep_up(now()).await {
+        tracing::error!(%error, "no salt for tomorrow's digests could be kept");
+    }
+    if let Err(error) = firewall.reviews.sweep(now()).await {
+        tracing::error!(%error, "reviews could not be swept");
+    }
+    if let Err(error) = firewall.warrants.keep_clock().await {
+        tracing::error!(%error, "the time could not be kept");
     }
 }
 
@@ -493,6 +514,12 @@ impl About<'_> {
             "herma: approvals are advisory against programs of this same user, who can do what you can; see SECURITY.md"
         );
     }
+}
+
+/// The key of warrants that are made here: as lasting as the ledger's, and of use nowhere else.
+fn desk_key(ledger: &SigningKey) -> SigningKey {
+    let seed = zeroize::Zeroizing::new([b"herma-desk-warrants-v1".as_slice(), ledger.as_bytes()].concat());
+    SigningKey::from_bytes(Digest::of(&seed).bytes())
 }
 
 /// The random value that seals what clients carry for us; it must survive a restart, and this user alone reads it.

@@ -90,8 +90,7 @@ pub fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
     }
     if !args.json {
         writeln!(out, "{}", visible(text(&preview, "words")))?;
-        let past = preview.get("holds").and_then(Value::as_array).map_or(0, Vec::len);
-        writeln!(out, "Holds of the last 7 days that it would have answered, this one included: {past}")?;
+        writeln!(out, "{}", visible(text(&preview, "told")))?;
     }
     if args.preview {
         return Ok(ExitCode::SUCCESS);
@@ -103,6 +102,7 @@ pub fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
     let seen = Seen {
         digest: Some(text(&hold, "digest").to_owned()),
         version: Some(number(&hold, "version").unsigned_abs()),
+        typed: None,
     };
     let made = Client::connect(data_dir)?.ask(&Ask::ApproveSimilar { id: args.id.clone(), seen, wish })?;
     if args.json {

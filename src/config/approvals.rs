@@ -76,7 +76,13 @@ impl Reader<'_> {
             Word::Session => Method::Session,
             Word::Passkey => Method::Passkey,
         });
-        Ok(Approval { matcher, crisis: *crisis, quorum, method, approvers: approvers.clone() })
+        let classes = class.0.iter().map(|class| class.name()).collect::<Vec<_>>().join(" or ");
+        let named = [("server ", server), ("tool ", tool)];
+        let named = named.into_iter().filter_map(|(kind, name)| Some(format!("{kind}{}", name.as_ref()?)));
+        let parts: Vec<_> =
+            Some(classes).filter(|classes| !classes.is_empty()).into_iter().chain(named).collect();
+        let of = if parts.is_empty() { "every call".to_owned() } else { parts.join(", ") };
+        Ok(Approval { of, matcher, crisis: *crisis, quorum, method, approvers: approvers.clone() })
     }
 
     pub(super) fn crisis(&self, typed: &Crisis) -> Result<CrisisRule, ConfigError> {

@@ -2,6 +2,7 @@
 
 mod agentguard;
 mod approvals;
+mod draft;
 pub mod import;
 pub mod import_policy;
 mod notify;
@@ -30,6 +31,7 @@ use crate::policy::Policy;
 use crate::warrants::Setup;
 
 pub use agentguard::AgentGuard;
+pub use draft::{draft, policy_part, with_policy};
 pub use operator::Operator;
 
 pub use paths::{data_dir, find_config, own_data_dir, user_config, user_config_place};
@@ -157,21 +159,6 @@ impl Settings {
         let settings = resolve::resolve(Path::new("built-in settings"), "")?;
         Ok(Self { file: None, ..settings })
     }
-}
-
-/// The policy that a file with this text would have.
-pub fn draft(text: &str) -> Result<Policy, ConfigError> {
-    resolve::draft(text)
-}
-
-/// The policy and the rules of a file, to begin a draft with: servers and their secrets stay where they are.
-pub fn policy_part(path: &Path) -> Option<String> {
-    let file: toml::Table = toml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
-    let part: toml::Table = file
-        .into_iter()
-        .filter(|(name, _)| matches!(name.as_str(), "policy" | "rule" | "approval" | "crisis"))
-        .collect();
-    toml::to_string(&part).ok()
 }
 
 #[cfg(test)]

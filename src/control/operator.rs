@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::server::Control;
 use super::wire::{self, Ask, Told, WireError};
 use crate::firewall::now;
-use crate::gate::Seen;
+use crate::gate::{Seen, to_type};
 use crate::operator::{Operator, Pairable};
 use crate::store::{HoldFilter, HoldRow, HoldState};
 
@@ -73,8 +73,8 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
             }
             told
         }
-        Ask::Decide { id, digest, version, decision } => {
-            let seen = Seen { digest, version };
+        Ask::Decide { id, digest, version, typed, decision } => {
+            let seen = Seen { digest, version, typed };
             row(&firewall.decide(&id, seen, decision, control.approver()).await?)
         }
         Ask::Arguments { id } => firewall.gate.arguments(&id).await?.into(),
@@ -117,19 +117,17 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
             Value::Null
         }
         Ask::Warrants => {
-            let assigned: Vec<_> = firewall
-                .warrants
-                .assigned()
-                .iter()
-                .map(|row| {
-                    json!({
-                        "party": row.subject,
-                        "warrant": data_encoding::BASE64URL_NOPAD.encode(&row.stack),
-                        "by": row.by,
-                        "at_ms": row.at_ms,
-                    })
+            let standing = firewall.warrants.standing().into_iter().filter(|stands| stands.at_ms.is_some());
+            let told = standing.map(|stands| {
+                json!({
+                    "party": stands.party.to_string(),
+                    "warrant": data_encoding::BASE64URL_NOPAD.encode(&stands.stack),
+                    "by": stands.by,
+                    "at_ms": stands.at_ms,
+                    "here": stands.here,
                 })
-                .collect();
+            });
+            let assigned: Vec<_> = told.collect();
             json!({ "assigned": assigned, "revoked": firewall.warrants.revoked().await? })
         }
         Ask::AssignWarrant { party } => {
@@ -196,6 +194,7 @@ fn row(hold: &HoldRow) -> Value {
             fields.insert("decision".into(), parsed(decision));
         }
         fields.insert("needs".into(), parsed(&hold.needs));
+        fields.insert("typed".into(), to_type(hold).into());
         fields.remove("key");
     }
     value

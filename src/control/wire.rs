@@ -100,6 +100,9 @@ pub enum Ask {
         digest: Option<String>,
         #[serde(default)]
         version: Option<u64>,
+        /// What was typed, where the hold asks for it.
+        #[serde(default)]
+        typed: Option<String>,
         #[serde(flatten)]
         decision: Decision,
     },

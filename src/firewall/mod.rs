@@ -9,6 +9,7 @@ pub mod crisis;
 pub mod definitions;
 mod forget;
 pub mod outcome;
+pub mod past;
 pub mod permit;
 pub mod refusal;
 pub mod revert;
@@ -36,7 +37,7 @@ use crate::policy::{Policy, Route, Ruling, Subject};
 use crate::review::{Prepared, Reviews};
 use crate::store::RevokedRow;
 use crate::telemetry::{End, Span, Telemetry};
-use crate::warrants::{Checked, Party, WarrantError, Warrants};
+use crate::warrants::{Checked, Party, Proposed, WarrantError, Warrants};
 use arc_swap::ArcSwap;
 use herma_scoring::{Assessment, Context, Rules, SideEffect, Undo};
 use herma_warrant::Grant;
@@ -53,7 +54,7 @@ use session::{Session, Sessions};
 use waiting::{Edit, Passage};
 use watched::Watched;
 pub(crate) use words::in_words;
-pub use words::{For, Loose, Past, Preview, Similar};
+pub use words::{Earlier, For, Loose, Preview, Similar};
 
 /// Everything a call meets on its way.
 pub struct Firewall {
@@ -360,6 +361,18 @@ impl Firewall {
         self.policy.store(Arc::new(policy));
     }
 
+    /// Written down before the file is: which draft, of whom, and the file's digests before and after.
+    pub async fn note_activation(
+        &self,
+        draft: &str,
+        by: &str,
+        [before, after]: &[String; 2],
+    ) -> Result<(), LedgerError> {
+        let entry = Entry::new(now(), Step::Policy).with("activates", draft).with("by", by);
+        let entry = entry.with("before", before.as_str()).with("after", after.as_str());
+        self.ledger.record_durable(entry).await.map(drop)
+    }
+
     async fn clear_crisis_latch(&self, key: &str, by: &str, reason: &str) -> Result<bool, GateError> {
         let entry = Entry::new(now(), Step::Latch).with("cleared", key).with("by", by).with("reason", reason);
         self.ledger.record_durable(entry).await?;
@@ -378,6 +391,23 @@ impl Firewall {
         let id = self.warrants.assign(party, stack, by, now()).await?;
         self.note(entry.with("warrant", id.to_string()));
         Ok(id)
+    }
+
+    /// A person puts a warrant that was made here over its party.
+    pub async fn place_warrant(&self, proposed: Proposed, by: &str) -> Result<WarrantId, WarrantError> {
+        let entry = Entry::new(now(), Step::Warrant).with("by", by).with("made", proposed.party.to_string());
+        let entry = entry.with("stack_sha256", Digest::of(&proposed.stack).to_string());
+        let inside = proposed.inside.map(|inside| inside.to_string());
+        let id = self.warrants.place(proposed, by, now()).await?;
+        self.note(entry.with("inside", inside).with("warrant", id.to_string()));
+        Ok(id)
+    }
+
+    /// A person takes away what was made here. False when nothing was.
+    pub async fn lift_warrant(&self, party: &Party, by: &str) -> Result<bool, WarrantError> {
+        let was_there = self.warrants.lift(party).await?;
+        self.note(Entry::new(now(), Step::Warrant).with("by", by).with("lifted", party.to_string()));
+        Ok(was_there)
     }
 
     /// A person takes it away again. False when none was there.

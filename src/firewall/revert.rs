@@ -12,7 +12,7 @@ use super::roads::Whose;
 use super::session::Session;
 use super::undo::is_failure;
 use super::{Admission, Firewall, Permit, Refusal, Waited, Waits, now};
-use crate::gate::{Approver, Decision, Seen, Stay};
+use crate::gate::{Approver, Decision, Seen, Stay, to_type};
 use crate::ledger::{Entry, Step};
 use crate::review::{Plan, ReviewError};
 
@@ -70,7 +70,9 @@ impl Waits for Asker<'_> {
         if !crisis {
             let (hold, digest) = (stay.hold_id().to_owned(), stay.digest().to_owned());
             let approver = self.approver.clone();
-            let seen = Seen { digest: Some(digest), version: None };
+            // The plan was read and named, which is more than a name that is typed.
+            let typed = self.firewall.gate.show(&hold).await.ok().and_then(|row| to_type(&row));
+            let seen = Seen { digest: Some(digest), version: None, typed };
             let decided = self.firewall.decide(&hold, seen, Decision::Approve, approver).await;
             if let Err(error) = decided {
                 tracing::info!(hold, %error, "taking a call back needs another decision");

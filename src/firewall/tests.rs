@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::outcome::Outcome;
 use super::*;
 use crate::call::{Carrier, Origin};
-use crate::gate::{Approver, Decision, GateError, Method, Seen, Times};
+use crate::gate::{Approver, Decision, GateError, Method, Seen, Times, to_type};
 use crate::policy::{Matcher, Rule, Thresholds};
 use crate::store::{HoldFilter, HoldRow, HoldState, Sqlite, Store};
 use crate::warrants::Setup;
@@ -105,7 +105,13 @@ impl House {
 
     async fn decide(&self, id: &str, decision: Decision) -> Result<HoldRow, GateError> {
         let approver = Approver::new("ann", Method::Terminal);
-        self.firewall.decide(id, Seen::default(), decision, approver).await
+        self.firewall.decide(id, self.typing(id).await, decision, approver).await
+    }
+
+    /// What a person has seen who types whatever it takes.
+    async fn typing(&self, id: &str) -> Seen {
+        let row = self.firewall.gate.show(id).await.ok();
+        Seen { typed: row.and_then(|row| to_type(&row)), ..Seen::default() }
     }
 
     /// A call that waits without anybody to hear of it, and its hold.
@@ -124,7 +130,7 @@ impl House {
         by: &str,
         method: Method,
     ) -> Result<HoldRow, GateError> {
-        self.firewall.decide(id, Seen::default(), decision, Approver::new(by, method)).await
+        self.firewall.decide(id, self.typing(id).await, decision, Approver::new(by, method)).await
     }
 
     /// From now on everything is asked about, by risk.

@@ -20,6 +20,8 @@ const LONGEST: i64 = 90 * 24 * 60 * 60 * 1000;
 /// How far back a preview looks, and at how many holds.
 const LOOK_BACK: i64 = 7 * 24 * 60 * 60 * 1000;
 const LOOKED_AT: u32 = 500;
+/// The record has risks to the thousandth.
+const ROUNDED: f64 = 0.0005;
 /// Arguments that say whom or what a call is aimed at.
 const TARGETS: [&str; 24] = [
     "to",
@@ -86,12 +88,22 @@ pub struct Preview {
     pub words: String,
     pub toml: String,
     /// Holds of the last seven days that would not have been asked about.
-    pub holds: Vec<Past>,
+    pub holds: Vec<Earlier>,
+    /// Calls of this tool and whom it is for, of the same days.
+    pub calls: usize,
+    /// Of these, those that would have passed.
+    pub passed: usize,
+    /// Of these, those whose arguments were not kept: nobody can tell.
+    pub unsure: usize,
+    /// The record is longer than what was read.
+    pub cut: bool,
+    /// The same in words.
+    pub told: String,
 }
 
 /// An earlier hold that a rule would have answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Past {
+pub struct Earlier {
     pub hold: String,
     pub at_ms: i64,
     pub state: String,
@@ -259,7 +271,23 @@ impl Firewall {
         let rule = self.draft_rule(&row, wish, "").await?;
         let holds = self.would_have_answered(&rule).await?;
         let toml = toml::to_string(&rule).unwrap_or_default();
-        Ok(Preview { words: in_words(&rule), toml, holds, rule })
+        let of = rule.clone();
+        let since = now().saturating_sub(LOOK_BACK);
+        let past = self.past(since, move |call| of.concerns(&call.subject())).await?;
+        let (mut passed, mut unsure) = (0, 0);
+        let asked = Standing { max_risk: rule.max_risk + ROUNDED, ..rule.clone() };
+        for call in &past.calls {
+            let judged = &call.assessment;
+            if !may_be_allowed(judged) || !asked.reaches(judged.class, judged.risk_score) {
+                continue;
+            }
+            let fits = asked.likens(&call.subject(), judged.class, judged.risk_score);
+            unsure += usize::from(!call.is_whole());
+            passed += usize::from(call.is_whole() && fits);
+        }
+        let (words, calls, cut) = (in_words(&rule), past.calls.len(), past.cut);
+        let told = in_the_past(calls, passed, unsure, cut, holds.len());
+        Ok(Preview { words, toml, holds, calls, passed, unsure, cut, told, rule })
     }
 
     /// Approves a hold and makes the previewed rule.
@@ -350,7 +378,7 @@ impl Firewall {
         Ok(rule)
     }
 
-    async fn would_have_answered(&self, rule: &Standing) -> Result<Vec<Past>, GateError> {
+    async fn would_have_answered(&self, rule: &Standing) -> Result<Vec<Earlier>, GateError> {
         let filter = HoldFilter {
             since_ms: Some(now().saturating_sub(LOOK_BACK)),
             tool: Some((rule.server.clone(), rule.tool.clone())),
@@ -370,7 +398,7 @@ impl Firewall {
                     && rule.likens(&subject_of(&row, &arguments), judged.class, judged.risk_score)
             });
             if answered {
-                past.push(Past { hold: row.id, at_ms: row.created_ms, state: row.state.to_string() });
+                past.push(Earlier { hold: row.id, at_ms: row.created_ms, state: row.state.to_string() });
             }
         }
         Ok(past)
@@ -422,6 +450,22 @@ fn subject_of<'a>(row: &'a HoldRow, arguments: &'a Value) -> Subject<'a> {
         session: &row.session,
         arguments,
     }
+}
+
+/// What a rule would have done, as a person would say it.
+fn in_the_past(calls: usize, passed: usize, unsure: usize, cut: bool, waited: usize) -> String {
+    let mut told = format!(
+        "Of {calls} calls of this tool in the last 7 days it would have let pass {passed}; \
+         of the holds it would have answered {waited}, this one included"
+    );
+    if unsure > 0 {
+        told.push_str(&format!(". Of {unsure} nobody can tell: their arguments were not kept"));
+    }
+    if cut {
+        told.push_str(". The record is longer than what was read");
+    }
+    told.push('.');
+    told
 }
 
 /// The rule as a person would say it.

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::hold::Hold;
 use super::receipt::{Approver, DRAFT_LIFE, Decision, Draft, Reach, Receipt, Seen};
+use super::typed::to_type;
 use super::{Gate, GateError, millis};
 use crate::ledger::{Entry, Step};
 use crate::policy::{Method, Needs, Standing};
@@ -25,6 +26,11 @@ impl Gate {
         let hold = self.named(id).await?;
         let row = hold.row();
         check_seen(&row, seen)?;
+        if decision.approves()
+            && let Some(target) = to_type(&row).filter(|target| seen.typed.as_ref() != Some(target))
+        {
+            return Err(GateError::Untyped { id: row.id, target });
+        }
         check_approver(&hold, &row, &decision, &approver)?;
         let mut nonce = [0u8; 16];
         getrandom::fill(&mut nonce)?;

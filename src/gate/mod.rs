@@ -12,6 +12,7 @@ mod hold;
 mod receipt;
 mod standing;
 mod stay;
+mod typed;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use hold::Hold;
 pub use hold::{Answer, Stand};
 pub use receipt::{Approver, Decision, Draft, Method, Reach, Receipt, Seen};
 pub use stay::{Stay, Verdict};
+pub use typed::{RECIPIENT, to_type};
 
 /// How long the answer to a call whose client had gone is kept for its retry.
 const UNDELIVERED: Duration = Duration::from_secs(300);
@@ -86,6 +88,8 @@ pub enum GateError {
          `second_person = [\"NAME\"]` under [crisis] in herma.toml. Until then it stays held; nothing is sent"
     )]
     NoSecondPerson(String),
+    #[error("nobody can take hold `{id}` back once it ran: type `{target}` to approve it")]
+    Untyped { id: String, target: String },
     #[error("the changed arguments cannot run: {0}")]
     Edit(String),
     #[error("the arguments of hold `{0}` are no longer kept")]

@@ -79,11 +79,13 @@ pub struct Seen {
     /// The hold's digest, or at least 8 digits of its beginning.
     pub digest: Option<String>,
     pub version: Option<u64>,
+    /// What was typed before something that nobody can take back is let go.
+    pub typed: Option<String>,
 }
 
 impl Seen {
     pub fn digest(digest: impl Into<String>) -> Self {
-        Self { digest: Some(digest.into()), version: None }
+        Self { digest: Some(digest.into()), ..Self::default() }
     }
 }
 

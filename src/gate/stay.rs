@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::hold::{Answer, Hold, Stand};
+use super::typed::to_type;
 use super::{Claim, Gate, GateError};
 
 /// A client waiting for a hold. Dropping it says that the client went away; [`Stay::leave`] that it will ask again.
@@ -74,6 +75,11 @@ impl Stay {
     }
 
     /// The call in one line for a person.
+    /// Whether whoever approves it must type what it is aimed at.
+    pub fn asks_to_type(&self) -> bool {
+        to_type(&self.hold.row()).is_some()
+    }
+
     pub fn summary(&self) -> String {
         let row = self.hold.row();
         format!("{} on {} ({})", row.tool, row.server, row.class)

@@ -14,6 +14,7 @@
 //! taken has its outcome in that line.
 
 mod entry;
+mod export;
 mod figures;
 mod journal;
 mod key;
@@ -36,6 +37,7 @@ use ed25519_dalek::SigningKey;
 use tokio::sync::{oneshot, watch};
 
 pub use entry::{Detail, Entry, Fact, MAX_ENTRY_BYTES, Record, Step, Thousandths};
+pub use export::{ExportError, Format, export};
 pub use figures::Figures;
 pub use key::{load_or_create_key, load_public_key, read_public_key};
 pub use note::SignedHead;
@@ -90,6 +92,7 @@ pub struct Ledger(Arc<Handle>);
 
 #[derive(Debug)]
 struct Handle {
+    dir: PathBuf,
     shared: Arc<Shared>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -111,7 +114,12 @@ impl Ledger {
             .name("ledger".into())
             .spawn(move || writer.run())
             .map_err(LedgerError::io(&dir))?;
-        Ok(Self(Arc::new(Handle { shared, thread: Some(thread) })))
+        Ok(Self(Arc::new(Handle { dir, shared, thread: Some(thread) })))
+    }
+
+    /// Where it lies.
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
     }
 
     /// Hands an entry to the writer. Costs a push under a short lock; the disk follows later.

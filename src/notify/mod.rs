@@ -62,14 +62,14 @@ pub enum NotifyError {
 }
 
 /// What a person sees of the channels.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Overview {
     pub channels: Vec<ChannelView>,
     pub notices: Vec<Notice>,
 }
 
 /// A channel without its secret. Of its address the host is shown: a path may be a secret too.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ChannelView {
     pub name: String,
     pub kind: &'static str,

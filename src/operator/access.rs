@@ -92,6 +92,10 @@ impl Asked {
         header.check(key, session, request).map_err(unsigned)
     }
 
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(super) fn session(&self) -> Option<&Arc<Session>> {
         self.who.as_ref()
     }
@@ -115,13 +119,18 @@ impl Asked {
             .map_err(|error| Problem::malformed(format!("the query: {error}")))
     }
 
+    /// The page takes some answers as a page: what agents wrote is made safe to look at in one place.
+    pub(super) fn wants_page(&self) -> bool {
+        self.header("accept") == Some("text/html")
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
 /// Names of the query that stand for numbers.
-const NUMBERS: [&str; 7] = ["before", "limit", "since", "from_ms", "to_ms", "days", "seq"];
+const NUMBERS: [&str; 8] = ["before", "limit", "since", "from_ms", "to_ms", "days", "seq", "learn"];
 
 fn unsigned(error: signature::SignatureError) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "unsigned", error.to_string())

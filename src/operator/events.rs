@@ -1,7 +1,6 @@
 //! What happens, told as it happens. A reader that is too slow is told to look anew and let go.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::Problem;
-use super::reply::Reply;
+use super::reply::{Broken, Reply};
 use crate::store::HoldRow;
 
 /// Events that a page which comes back can be told again.
@@ -170,7 +169,7 @@ impl Events {
 }
 
 async fn pour(
-    mut sender: Sender<Bytes, Infallible>,
+    mut sender: Sender<Bytes, Broken>,
     start: Start,
     mut news: broadcast::Receiver<Told>,
     lasts: impl Fn() -> bool,
@@ -216,7 +215,7 @@ fn reload(last: u64) -> Bytes {
     format!("id: {last}\nevent: reload\ndata: {{}}\n\n").into()
 }
 
-async fn send(sender: &mut Sender<Bytes, Infallible>, bytes: Bytes) -> bool {
+async fn send(sender: &mut Sender<Bytes, Broken>, bytes: Bytes) -> bool {
     matches!(tokio::time::timeout(PATIENCE, sender.send_data(bytes)).await, Ok(Ok(())))
 }
 

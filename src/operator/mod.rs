@@ -14,6 +14,7 @@ pub mod render;
 mod reply;
 mod route;
 mod sign_in;
+mod step_up;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use hyper::header::HeaderValue;
 use hyper::{Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use access::Asked;
@@ -37,9 +38,11 @@ pub use reply::Reply;
 use sign_in::SignIn;
 pub use sign_in::{Code, Pairable};
 
+use crate::config::Retention;
 use crate::firewall::{Firewall, now};
 use crate::gate::Times;
 use crate::listen::{self, Manners};
+use crate::notify::Notify;
 use crate::store::Store;
 
 /// A browser has six connections, and one for events to a tab. Pages that listen would go on for ever.
@@ -55,7 +58,13 @@ pub struct Operator {
     desk: Desk,
     sign_in: SignIn,
     events: Events,
+    /// One policy is put in force after the other.
+    activating: tokio::sync::Mutex<()>,
+    reload: Reload,
 }
+
+/// Asks the daemon to read its file anew, and to say which policy is in force then.
+pub type Reload = mpsc::UnboundedSender<oneshot::Sender<Result<String, String>>>;
 
 /// What the listener is made of.
 #[derive(Debug)]
@@ -68,6 +77,9 @@ pub struct Parts {
     pub key: VerifyingKey,
     pub file: Option<PathBuf>,
     pub times: Times,
+    pub notify: Arc<Notify>,
+    pub retention: Retention,
+    pub reload: Reload,
 }
 
 /// Accepts browsers until `stop` turns true.
@@ -79,15 +91,17 @@ pub async fn serve(listener: TcpListener, operator: Arc<Operator>, stop: watch::
 
 impl Operator {
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { firewall, store, names, ledger_dir, key, file, times } = parts;
+        let Parts { firewall, store, names, ledger_dir, key, file, times, notify, retention, reload } = parts;
         let sign_in = SignIn::new(Arc::clone(&store), firewall.ledger.clone());
         // Numbers of an earlier run are all below: browsers remember the last one they saw.
         let first = u64::try_from(now()).unwrap_or_default().saturating_mul(1000);
         Arc::new(Self {
             names,
-            desk: Desk { firewall, store, ledger_dir, key, file, times },
+            desk: Desk { firewall, store, ledger_dir, key, file, times, notify, retention },
             sign_in,
             events: Events::new(first),
+            activating: tokio::sync::Mutex::default(),
+            reload,
         })
     }
 
@@ -138,10 +152,13 @@ impl Operator {
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Reply> {
         let wants_page = route::is_page(request.uri().path());
+        let wants_part = request.headers().get("accept").is_some_and(|accept| accept == "text/html");
         let address = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
         let mut response = match Arc::clone(&self).meet(request).await {
             Ok(response) => response,
             Err(problem) if wants_page => self.problem_page(problem, address).await,
+            // A script that asked for a part of a page can read no JSON.
+            Err(problem) if wants_part => reply::html(problem.status(), page::problem(problem.detail())),
             Err(problem) => problem.into_response(),
         };
         guard::harden(response.headers_mut());

@@ -99,6 +99,9 @@ impl From<GateError> for Problem {
             | E::SecondPerson { .. }
             | E::NoSecondPerson(_)
             | E::CrisisAlone(_) => Self::new(StatusCode::FORBIDDEN, "not-you", said),
+            E::Untyped { target, .. } => {
+                Self::new(StatusCode::FORBIDDEN, "untyped", said).with("typed", target)
+            }
             E::Frozen { .. } => Self::new(StatusCode::CONFLICT, "frozen", said),
             E::Edit(_) | E::NotCanonical(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "edit", said),
             E::NotSimilar { .. } | E::Forgotten(_) => Self::unusable(said),

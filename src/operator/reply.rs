@@ -1,7 +1,5 @@
 //! What goes back to a person's browser.
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
@@ -10,7 +8,12 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 /// Whole, or written as things happen.
-pub type Reply = Either<Full<Bytes>, Channel<Bytes, Infallible>>;
+pub type Reply = Either<Full<Bytes>, Channel<Bytes, Broken>>;
+
+/// An answer that cannot be brought to its end: the connection breaks off, so that nobody takes it for whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off: {0}")]
+pub struct Broken(pub(super) String);
 
 pub(super) fn whole(
     status: StatusCode,

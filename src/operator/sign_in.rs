@@ -43,7 +43,7 @@ pub(super) struct SignIn {
 #[derive(Debug)]
 struct Question {
     at_ms: i64,
-    /// Empty for whoever is not signed in.
+    /// Empty for whoever is not signed in; with the digest of a change behind it where that is answered for.
     session: String,
 }
 
@@ -208,6 +208,20 @@ impl SignIn {
         let question = self.asked.lock().remove(&named).ok_or(PasskeyError::Challenge)?;
         let fresh = now.saturating_sub(question.at_ms) < CHALLENGE_MS;
         if fresh && question.session == session { Ok(named) } else { Err(PasskeyError::Challenge.into()) }
+    }
+
+    /// A passkey of the approver answered the challenge that was given for `about`.
+    pub(super) async fn answered(
+        &self,
+        names: &Names,
+        answer: &Assertion,
+        about: &str,
+        approver: &str,
+        now: i64,
+    ) -> Result<(), Problem> {
+        let challenge = self.take_challenge(&answer.client_data, about, now)?;
+        let key = self.passkey(&answer.id, Some(approver)).await?;
+        self.touch(names, answer, &challenge, &key, now).await
     }
 
     /// A person with a passkey signs in, in any browser.

@@ -65,6 +65,8 @@ pub struct CrisisRule {
 /// One `[[approval]]` of the operator's file.
 #[derive(Debug)]
 pub struct Approval {
+    /// Of which calls it speaks, as it was written.
+    pub of: String,
     pub matcher: Matcher,
     /// Only calls that are crisis-sensitive, or only those that are not.
     pub crisis: Option<bool>,
@@ -94,6 +96,11 @@ impl Policy {
             needs.second_person = self.second_person().map(<[String]>::to_vec);
         }
         needs
+    }
+
+    /// Whether some call takes a passkey: whoever has none may not change what calls may do either.
+    pub fn asks_for_passkeys(&self) -> bool {
+        self.approvals.iter().any(|approval| approval.method == Some(Method::Passkey))
     }
 
     /// Those of whom one must speak in a crisis; `None` where any operator may.

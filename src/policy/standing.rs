@@ -113,15 +113,20 @@ impl Standing {
     /// Whether a call of this class and risk is like the one it was made from.
     pub fn likens(&self, subject: &Subject<'_>, class: SideEffect, risk: f64) -> bool {
         self.concerns(subject)
-            && class <= self.max_class
-            && risk <= self.max_risk + 1e-9
+            && self.reaches(class, risk)
             && self.conditions_hold(subject.arguments)
             && leaves(subject.arguments)
                 .iter()
                 .all(|leaf| self.arguments.iter().any(|condition| covers(&condition.pointer, leaf)))
     }
 
-    fn concerns(&self, subject: &Subject<'_>) -> bool {
+    /// Whether it goes as far as a call of this class and risk.
+    pub fn reaches(&self, class: SideEffect, risk: f64) -> bool {
+        class <= self.max_class && risk <= self.max_risk + 1e-9
+    }
+
+    /// Whether it is of this tool and agent, whatever the arguments are.
+    pub fn concerns(&self, subject: &Subject<'_>) -> bool {
         let of = match &self.scope {
             Scope::Session(session) => subject.session == session,
             Scope::Agent(agent) => subject.principal == agent,

@@ -5,6 +5,7 @@
 //! is raw, and [`Store::purge`] ends its life.
 
 mod decisions;
+mod drafts;
 mod erasure;
 mod notices;
 mod people;
@@ -23,6 +24,7 @@ use std::pin::Pin;
 use herma_warrant::warrant::WarrantId;
 
 pub use decisions::{AskedRow, Decided, Edited, FreezeRow, StandingRow, VoteRow};
+pub use drafts::DraftRow;
 pub use erasure::{Erase, Erased};
 pub use notices::{ChannelOff, Notice, Notified};
 pub use people::{ApproverRow, KeyKind, KeyRow};
@@ -215,6 +217,15 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Removes an approver with all keys.
     fn remove_approver(&self, name: &str) -> Task<'_, bool>;
+
+    /// Keeps a draft of the policy, in the place of one of the same name.
+    fn put_draft(&self, draft: DraftRow) -> Task<'_, ()>;
+
+    /// The newest first.
+    fn drafts(&self) -> Task<'_, Vec<DraftRow>>;
+
+    fn remove_draft(&self, name: &str) -> Task<'_, bool>;
+
     /// Keeps a message to be delivered, and whom it tells of what, both or neither.
     fn queue_notice(&self, notice: Notice, told: Vec<Notified>) -> Task<'_, ()>;
 

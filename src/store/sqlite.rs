@@ -2,6 +2,7 @@
 
 mod connection;
 mod decisions;
+mod drafts;
 mod erasure;
 mod notices;
 mod people;
@@ -19,7 +20,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    ApproverRow, AskedRow, Assigned, ChannelOff, Decided, Erase, Erased, Flag, FreezeRow, HoldChange,
+    ApproverRow, AskedRow, Assigned, ChannelOff, Decided, DraftRow, Erase, Erased, Flag, FreezeRow, HoldChange,
     HoldFilter, HoldRow, KeyRow, Latch, LatchEvent, Notice, Notified, Pinned, Purged, ReviewChange,
     ReviewRow, ReviewState, RevokedRow, StandingRow, Store, StoreError, Task, Unusable, UseUp, VoteRow,
     WarrantState,
@@ -274,6 +275,19 @@ impl Store for Sqlite {
 
     fn flags(&self) -> Task<'_, Vec<Flag>> {
         self.ask(|db| reviews::flags(db))
+    }
+
+    fn put_draft(&self, draft: DraftRow) -> Task<'_, ()> {
+        self.ask(move |db| drafts::put(db, &draft))
+    }
+
+    fn drafts(&self) -> Task<'_, Vec<DraftRow>> {
+        self.ask(|db| drafts::all(db))
+    }
+
+    fn remove_draft(&self, name: &str) -> Task<'_, bool> {
+        let name = name.to_owned();
+        self.ask(move |db| drafts::remove(db, &name))
     }
 
     fn use_up(&self, uses: UseUp) -> Task<'_, Result<(), Unusable>> {

@@ -3,7 +3,9 @@
 //! What a warrant says of a call is for `herma_warrant` to say; here is everything around it that has state.
 
 mod child;
+mod desk;
 mod party;
+pub mod replay;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ use herma_warrant::mint::MintError;
 use herma_warrant::proof::ProofError;
 use herma_warrant::revocation::{ListError, RevocationList, Revocations, Revoked};
 use herma_warrant::spent::{ClockFloor, SpentMemory};
+use herma_warrant::syntax::SyntaxError;
 use herma_warrant::value::Args;
 use herma_warrant::verify::{Chain, ChainCache, Trust};
 use herma_warrant::warrant::{Warrant, WarrantId};
@@ -36,6 +39,8 @@ use crate::store::{Assigned, RevokedRow, Store, StoreError, Unusable, UseUp, War
 
 pub use child::Child;
 use child::Children;
+use desk::Desk;
+pub use desk::{BESIDE, Proposed, Terms, narrowed};
 pub use party::{Party, PartyError};
 use run::Issuer;
 pub use run::{Run, SANDBOX_CALLS, SANDBOX_LIFE};
@@ -102,8 +107,16 @@ pub enum WarrantError {
     Revocable(String),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("no warrant can be made for this run: {0}")]
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
+    #[error("this warrant cannot be made: {0}")]
     Mint(#[from] MintError),
+    #[error("nothing is granted: name a tool on a line of its own, for example `read_file:path=/data`")]
+    Nothing,
+    #[error("the warrant over `{0}` is not the one that was looked at: look at it again")]
+    Moved(String),
+    #[error("nobody can make warrants here: the daemon has no key for it")]
+    NoDesk,
     #[error("no randomness from the operating system: {0}")]
     Randomness(#[from] getrandom::Error),
 }
@@ -134,6 +147,7 @@ pub struct Warrants {
     kept: AtomicU64,
     issuer: Issuer,
     children: Children,
+    desk: Desk,
     store: Arc<dyn Store>,
 }
 
@@ -142,6 +156,8 @@ pub struct Warrants {
 pub struct Checked {
     pub grant: Grant,
     chains: Vec<Spoken>,
+    /// What was made here and spoke as well.
+    beside: Vec<Arc<[u8]>>,
     uses: UseUp,
 }
 
@@ -153,6 +169,8 @@ pub struct Stands {
     /// `file`, or the one who gave the command.
     pub by: String,
     pub at_ms: Option<i64>,
+    /// It was made here, and only narrows what others allow.
+    pub here: bool,
 }
 
 /// A chain that spoke, and the approvals that came with it.
@@ -164,7 +182,7 @@ struct Spoken {
 
 impl Checked {
     fn silent(grant: Grant) -> Self {
-        Self { grant, chains: Vec::new(), uses: UseUp::default() }
+        Self { grant, chains: Vec::new(), beside: Vec::new(), uses: UseUp::default() }
     }
 
     fn refused(why: impl ToString) -> Self {
@@ -216,6 +234,7 @@ impl Warrants {
             // Cannot be there yet: the memory is new.
             let _ = memory.spend(key, until, seconds(now));
         }
+        let desk = Desk::restore(&assigned);
         let assigned =
             assigned.into_iter().filter_map(|row| Some((row.subject.parse().ok()?, Arc::new(row)))).collect();
         let warrants = Self {
@@ -227,6 +246,7 @@ impl Warrants {
             kept: AtomicU64::new(latest),
             issuer: Issuer::new()?,
             children: Children::default(),
+            desk,
             store,
         };
         warrants.replace(setup).await?;
@@ -260,14 +280,17 @@ impl Warrants {
         let ground = self.ground.load();
         let setup = &ground.setup;
         let standing = self.over(&call.origin, setup);
-        if standing.is_empty() && call.shown.is_none() {
-            return Checked::silent(match setup.no_warrant {
-                NoWarrant::Allow => Grant::Absent,
-                NoWarrant::Gate => Grant::Gated { why: "no warrant speaks of this call".into() },
-                NoWarrant::Block => Grant::Refused {
-                    why: "no warrant speaks of this call, and here every call needs one".into(),
-                },
-            });
+        let beside = self.beside(&call.origin);
+        let unspoken = (standing.is_empty() && call.shown.is_none()).then_some(setup.no_warrant);
+        let mut checked = Checked::silent(match unspoken {
+            None | Some(NoWarrant::Allow) => Grant::Absent,
+            Some(NoWarrant::Gate) => Grant::Gated { why: "no warrant speaks of this call".into() },
+            Some(NoWarrant::Block) => {
+                Grant::Refused { why: "no warrant speaks of this call, and here every call needs one".into() }
+            }
+        });
+        if unspoken.is_some() && (beside.is_empty() || matches!(checked.grant, Grant::Refused { .. })) {
+            return checked;
         }
         let now = match self.clock.lock().observe(seconds(now)) {
             Ok(now) => now,
@@ -279,7 +302,6 @@ impl Warrants {
         };
         let tool = tool(call);
         let asked = question(call, &tool, assessment, &args);
-        let mut checked = Checked::silent(Grant::Absent);
         checked.uses.now = now;
         let began = call.shown.as_ref().and_then(|shown| shown.parent.clone());
         for stack in standing.into_iter().chain(began) {
@@ -298,7 +320,10 @@ impl Warrants {
         {
             return refused;
         }
-        checked
+        match self.narrow(beside, &asked, now, &mut checked) {
+            Ok(()) => checked,
+            Err(refused) => refused,
+        }
     }
 
     /// A warrant that came with the call must be its sender's own.
@@ -346,6 +371,10 @@ impl Warrants {
         let Ok(args) = arguments(call) else { return false };
         let tool = tool(call);
         let asked = question(call, &tool, assessment, &args);
+        let mut again = Checked::silent(Grant::Absent);
+        if self.narrow(self.beside(&call.origin), &asked, now, &mut again).is_err() {
+            return false;
+        }
         checked.chains.iter().all(|spoken| {
             self.verified(&spoken.stack, &ground, now).is_ok_and(|chain| {
                 let decision = decide(&chain, &asked, &spoken.approvals, now);
@@ -356,7 +385,8 @@ impl Warrants {
 
     /// The ids, in hex, of every link of the warrants that spoke.
     pub fn ids(&self, checked: &Checked) -> Vec<String> {
-        let links = checked.chains.iter().filter_map(|spoken| Warrant::decode_stack(&spoken.stack).ok());
+        let stacks = checked.chains.iter().map(|spoken| &spoken.stack).chain(&checked.beside);
+        let links = stacks.filter_map(|stack| Warrant::decode_stack(stack).ok());
         links.flatten().map(|link| link.payload.id.to_hex()).collect()
     }
 
@@ -439,21 +469,15 @@ impl Warrants {
         Ok(id)
     }
 
-    /// False when none was there. A warrant that the file puts there stays.
+    /// And what was made here over the same party. False when none was there. A warrant that the file puts there
+    /// stays.
     pub async fn unassign(&self, party: &Party) -> Result<bool, WarrantError> {
         let was_there = self.store.unassign(&party.to_string()).await?;
         self.assigned.write().remove(party);
-        Ok(was_there)
+        Ok(self.lift(party).await? || was_there)
     }
 
-    /// What commands have put over whom.
-    pub fn assigned(&self) -> Vec<Arc<Assigned>> {
-        let mut all: Vec<_> = self.assigned.read().values().cloned().collect();
-        all.sort_by(|a, b| a.subject.cmp(&b.subject));
-        all
-    }
-
-    /// Every warrant that stands over somebody, by file or by command.
+    /// Every warrant that stands over somebody, by file, by command, or made here.
     pub fn standing(&self) -> Vec<Stands> {
         let ground = self.ground.load();
         let by_file = ground.setup.standing.iter().map(|(party, stack)| Stands {
@@ -461,6 +485,7 @@ impl Warrants {
             stack: Arc::clone(stack),
             by: "file".into(),
             at_ms: None,
+            here: false,
         });
         let assigned = self.assigned.read();
         let by_command = assigned.iter().map(|(party, row)| Stands {
@@ -468,9 +493,10 @@ impl Warrants {
             stack: Arc::clone(&row.stack),
             by: row.by.clone(),
             at_ms: Some(row.at_ms),
+            here: false,
         });
-        let mut all: Vec<_> = by_file.chain(by_command).collect();
-        all.sort_by_cached_key(|stands| stands.party.to_string());
+        let mut all: Vec<_> = by_file.chain(by_command).chain(self.placed()).collect();
+        all.sort_by_cached_key(|stands| (stands.party.to_string(), stands.here));
         all
     }
 

@@ -36,6 +36,16 @@ impl Party {
         parties
     }
 
+    /// Whether a call of the record is theirs. Of the people an agent works for the record has no name.
+    pub fn has(&self, server: &str, agent: &str, session: &str) -> bool {
+        match self {
+            Self::Server(name) => name == server,
+            Self::Agent(name) => name == agent,
+            Self::Session(id) => id == session,
+            Self::User(_) => false,
+        }
+    }
+
     /// Who stands in for somebody over whom nothing was put.
     pub(super) fn anybody(&self) -> Option<Self> {
         match self {

@@ -178,6 +178,9 @@ impl Browser {
     pub(crate) async fn say(&self, hold: &Value, mut said: Value) -> Answer {
         said["version"] = hold["version"].clone();
         said["call_digest"] = hold["call_digest"].clone();
+        if hold["typed"].is_string() && said.get("typed").is_none() {
+            said["typed"] = hold["typed"].clone();
+        }
         let id = hold["id"].as_str().unwrap();
         self.change(&format!("/op/v1/holds/{id}/decision"), &said).await
     }

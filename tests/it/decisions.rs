@@ -171,7 +171,7 @@ async fn calls_like_an_approved_one_run_unasked_until_the_rule_is_withdrawn() {
     let id = house.held().await;
     let preview =
         say(&house, &["holds", "similar", &id, "--scope", "agent", "--any", "/to", "--preview"]).await;
-    assert!(preview.contains("/to is anything") && preview.contains("this one included: 1"), "{preview}");
+    assert!(preview.contains("/to is anything") && preview.contains("this one included."), "{preview}");
     say(&house, &["holds", "similar", &id, "--scope", "agent", "--any", "/to", "--uses", "5", "--yes"]).await;
     assert_eq!(texts(&ask(&client, mail(2, "ann")).await), ["ran"]);
     assert_eq!(texts(&ask(&client, mail(3, "bob")).await), ["ran"]);

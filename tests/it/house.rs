@@ -251,8 +251,23 @@ impl House {
 
     pub(crate) async fn approve(&self) {
         let id = self.held().await;
-        let output = self.cli(&["holds", "approve", &id]).await;
+        self.approve_one(&id).await;
+    }
+
+    /// Types whatever it takes.
+    pub(crate) async fn approve_one(&self, id: &str) {
+        let typed = self.to_type(id).await;
+        let mut said = vec!["holds", "approve", id];
+        said.extend(typed.iter().flat_map(|typed| ["--yes-irreversible", typed]));
+        let output = self.cli(&said).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What a hold asks to be typed.
+    pub(crate) async fn to_type(&self, id: &str) -> Option<String> {
+        let shown = self.cli(&["holds", "show", id, "--json"]).await;
+        let hold: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        hold["typed"].as_str().map(str::to_owned)
     }
 
     pub(crate) async fn deny(&self, reason: &str) {

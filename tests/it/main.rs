@@ -28,6 +28,7 @@ mod notify;
 mod onramp;
 mod operator;
 mod operator_api;
+mod operator_changes;
 mod packages;
 mod passkeys;
 mod pipe;

@@ -199,6 +199,22 @@ async fn every_address_answers_as_its_description_says() {
     let question = json!({ "draft": GATED, "days": 2 });
     file.change(&ada, "/op/v1/policy/simulate", "", question).await.good();
 
+    file.get(&ada, "/op/v1/audit/export/{id}", "jsonl").await;
+    let terms = json!({ "party": "agent:eve", "allow": "read_file:path=/data", "calls": 3 });
+    file.change(&ada, "/op/v1/warrants/preview", "", terms.clone()).await.good();
+    assert_eq!(file.change(&ada, "/op/v1/warrants", "", terms).await.status(), 201);
+    file.change(&ada, "/op/v1/warrants/lift", "", json!({ "party": "agent:eve" })).await.good();
+    let flagged = json!({ "server": "x", "tool": "send_mail" });
+    assert_eq!(file.change(&ada, "/op/v1/tools/unflag", "", flagged).await.status(), 404);
+    assert_eq!(file.change(&ada, "/op/v1/channels/{id}/test", "none", json!({})).await.status(), 404);
+    file.change(&ada, "/op/v1/notices/retry", "", json!({})).await.good();
+    file.change(&ada, "/op/v1/policy/drafts", "", json!({ "name": "a", "draft": GATED })).await.good();
+    file.get(&ada, "/op/v1/policy/drafts", "").await.good();
+    let draft = file.get(&ada, "/op/v1/policy/drafts/{id}", "a").await.good();
+    let activate = json!({ "digest": draft["digest"] });
+    file.change(&ada, "/op/v1/policy/drafts/{id}/activate", "a", activate).await.good();
+    file.change(&ada, "/op/v1/policy/drafts/{id}/remove", "a", json!({})).await;
+
     file.change(&ada, "/op/v1/session/challenge", "", json!({})).await.good();
     let answer = json!({ "id": "a", "client_data": "e30", "authenticator_data": "", "signature": "" });
     file.change(&ada, "/op/v1/session", "", json!({ "passkey": answer, "key": key })).await;

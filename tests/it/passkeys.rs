@@ -14,13 +14,13 @@ const STRICT: &str =
     "[operator]\nlisten = \"127.0.0.1:0\"\n[[approval]]\ntool = \"send_mail\"\nmethod = \"passkey\"\n";
 
 /// What sits in a phone or on a key ring.
-struct Device {
+pub(crate) struct Device {
     key: SigningKey,
     counter: u32,
 }
 
 impl Device {
-    fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self { key: SigningKey::from_bytes(&[seed; 32]), counter: 0 }
     }
 
@@ -59,7 +59,7 @@ impl Device {
         })
     }
 
-    fn get(&mut self, browser: &Browser, challenge: &str) -> Value {
+    pub(crate) fn get(&mut self, browser: &Browser, challenge: &str) -> Value {
         let client = Self::client(browser, "webauthn.get", challenge);
         let data = self.data(0b101);
         let message = [data.as_slice(), &Sha256::digest(&client)].concat();
@@ -71,7 +71,7 @@ impl Device {
         })
     }
 
-    async fn enrol(&mut self, browser: &Browser, proof: Option<&mut Self>) -> Answer {
+    pub(crate) async fn enrol(&mut self, browser: &Browser, proof: Option<&mut Self>) -> Answer {
         let asked = browser.change("/op/v1/passkeys/challenge", &json!({})).await.good();
         let challenge = asked["challenge"].as_str().unwrap();
         let registration = self.create(browser, challenge);

@@ -79,7 +79,7 @@ export default async function hostile(house) {
   // A question to the simulator comes back as a page, made safe at the same place.
   await house.go("/sim");
   await page.fill("[name=call]", JSON.stringify({ server: "harbour", tool: "run_command", arguments: { command: "rm -rf / <img src=x onerror=alert(1)>" } }));
-  await page.click('[data-act="simulate-call"]');
+  await page.click('[data-act="ask-call"]');
   await page.locator("#sim-answer h2", { hasText: "This call" }).waitFor();
 
   // The page forbids by itself what the server would never send.

@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { faults, GATED } from "./house.mjs";
 
-export const plan = { config: `${GATED}\n[[approval]]\ncrisis = true\nquorum = 2\n` };
+const DESK = '[[notify]]\nname = "desk"\nkind = "ntfy"\nurl = "http://127.0.0.1:1/topic"\n';
+
+export const plan = { config: `${GATED}\n[[approval]]\ncrisis = true\nquorum = 2\n${DESK}` };
 
 const SIZES = { light: {}, dark: { colorScheme: "dark" }, phone: { viewport: { width: 360, height: 740 }, touch: true, scale: 2 } };
 
@@ -21,7 +23,7 @@ export default async function looks(house) {
   const { session } = await house.hold(high);
   const pages = {
     inbox: "/", "hold-critical": `/h/${critical}`, "hold-crisis": `/h/${crisis}`, "hold-high": `/h/${high}`, "hold-other": `/h/${other}`,
-    sessions: "/s", timeline: `/s/${encodeURIComponent(session)}`, review: "/review", simulator: "/sim", warrants: "/w", audit: "/log", settings: "/settings",
+    sessions: "/s", timeline: `/s/${encodeURIComponent(session)}`, review: "/review", simulator: "/sim", draft: "/sim?draft=quiet", warrants: "/w", audit: "/log", settings: "/settings",
   };
   const wrong = [];
   for (const [size, options] of Object.entries(SIZES)) {
@@ -31,8 +33,13 @@ export default async function looks(house) {
     wrong.push(...(await faults(page)).map((fault) => `door, ${size}: ${fault}`));
     await picture(page, "door", size);
     await house.pair(`ada ${size}`);
-    for (const [name, path] of Object.entries(pages)) {
+    if (size === "light") await furnish(house);
+    for (const [name, path] of Object.entries({ ...pages, tried: "/w?party=server:harbour" })) {
       await house.go(path);
+      if (name === "tried") {
+        await page.click('#warrant [data-act="ask"]');
+        await page.waitForSelector("#warrant-answer .card");
+      }
       wrong.push(...(await faults(page)).map((fault) => `${name}, ${size}: ${fault}`));
       const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       if (over > 0) wrong.push(`${name}, ${size}: ${over} px wider than the window`);
@@ -43,6 +50,27 @@ export default async function looks(house) {
     wrong.push(...(await faults(page)).map((fault) => `keys, ${size}: ${fault}`));
   }
   assert.deepEqual(wrong, []);
+}
+
+/** A warrant, a draft, and a channel that nobody answers at. */
+async function furnish(house) {
+  const { page } = house;
+  const press = async (selector) => { await page.click(selector); await page.click(`${selector}.sure`); };
+  await house.go("/w");
+  await page.fill("#warrant [name=party]", "server:harbour");
+  await page.fill("#warrant [name=allow]", "read_note:path=notes/*\nset_note:path=notes/*,text=*,edits=*\nhttp_post\nrun_command\nsend_message");
+  await page.click('#warrant [data-act="ask"]');
+  await page.waitForSelector("#warrant-answer .card");
+  await press('#warrant-answer [data-post="/op/v1/warrants"]');
+  await page.waitForSelector("article.warrant");
+  await house.go("/sim");
+  await page.fill("[name=name]", "quiet");
+  await page.fill("[name=draft]", '[[rule]]\nid = "notes-are-fine"\ntool = "*_note"\nroute = "execute"\n');
+  await page.click('#sim [data-post="/op/v1/policy/drafts"]');
+  await page.waitForURL(/draft=quiet$/);
+  await house.go("/settings");
+  await page.click('[data-post="/op/v1/channels/desk/test"]');
+  await page.locator("[data-error]", { hasText: "cannot be reached" }).waitFor();
 }
 
 const small = (page) => page.locator("button:visible, select:visible, input:visible:not([type=checkbox]), nav a:visible").evaluateAll((targets) => targets

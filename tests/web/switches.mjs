@@ -16,7 +16,7 @@ export default async function switches(house) {
   await page.keyboard.press("j");
   await page.keyboard.press("s");
   await page.locator("[data-preview] p", { hasText: "http_post" }).waitFor();
-  await page.locator("[data-preview]", { hasText: "In the last 7 days" }).waitFor();
+  await page.locator("[data-preview]", { hasText: "calls of this tool in the last 7 days" }).waitFor();
   await page.waitForSelector('.slot .approve[aria-disabled="false"]');
   await page.click('[data-act="similar-now"]');
   assert.match(await first.end, /done/);
@@ -87,6 +87,6 @@ export default async function switches(house) {
   // What the last days would have met under a draft.
   await house.go("/sim");
   await page.fill('[name="draft"]', '[[rule]]\nid = "posts-are-fine"\ntool = "http_post"\nroute = "execute"\n');
-  await page.click('[data-act="simulate-replay"]');
+  await page.click('#sim [data-only="draft days"]');
   await page.locator("#sim-answer td", { hasText: "posts-are-fine" }).first().waitFor();
 }

@@ -170,20 +170,26 @@ pub fn attenuate(parent: &Warrant, draft: Draft, key: &SigningKey) -> Result<War
         return Err(MintError::TooDeep(held.max_depth));
     }
     let payload = draft.into_payload(held.holder, Some(parent))?;
-    if payload.expires_at > held.expires_at {
-        return Err(MintError::Outlives { parent: held.expires_at, child: payload.expires_at });
-    }
-    if payload.issued_at < held.issued_at {
-        return Err(MintError::Wider("it would be older than its parent".to_owned()));
-    }
     if payload.max_depth > held.max_depth {
         return Err(MintError::TooDeep(held.max_depth));
     }
-    if held.session_id.is_some() && payload.session_id != held.session_id {
+    check_inside(held, &payload)?;
+    seal(payload, key)
+}
+
+/// Whether `own` allows nothing that `held` does not, by our own, strict reading: as a child must, and as whatever
+/// stands beside it may promise.
+pub fn check_inside(held: &Payload, own: &Payload) -> Result<(), MintError> {
+    if own.expires_at > held.expires_at {
+        return Err(MintError::Outlives { parent: held.expires_at, child: own.expires_at });
+    }
+    if own.issued_at < held.issued_at {
+        return Err(MintError::Wider("it would be older than its parent".to_owned()));
+    }
+    if held.session_id.is_some() && own.session_id != held.session_id {
         return Err(MintError::Wider("it would be of another session".to_owned()));
     }
-    check_narrower(held, &payload, Reading::Strict).map_err(MintError::Wider)?;
-    seal(payload, key)
+    check_narrower(held, own, Reading::Strict).map_err(MintError::Wider)
 }
 
 fn seal(payload: Payload, key: &SigningKey) -> Result<Warrant, MintError> {

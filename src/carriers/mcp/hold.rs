@@ -130,6 +130,7 @@ impl<L: Line> Patience<'_, L> {
     fn may_ask_in_band(&self, stay: &Stay) -> bool {
         let (class, crisis) = stay.class();
         !crisis
+            && !stay.asks_to_type()
             && self
                 .policy
                 .in_band

@@ -1,22 +1,11 @@
 //! The record in other formats.
 
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde_json::json;
-
 use super::{LEDGER, moment};
-use crate::ledger::{self, Found, Query, ocsf};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// The entries as they are stored, one to a line
-    Jsonl,
-    /// OCSF API Activity, one event to a line; entries that are not about a call are left out
-    Ocsf,
-}
+use crate::ledger::{self, Format, Query};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Export {
@@ -40,26 +29,9 @@ pub(super) fn export(
 ) -> anyhow::Result<ExitCode> {
     let at = |text: &Option<String>| text.as_deref().map(moment).transpose();
     let query = Query { since: at(&wanted.since)?, until: at(&wanted.until)?, ..Query::default() };
-    let mut code = ExitCode::SUCCESS;
-    let mut written = Ok(());
-    ledger::search(&data_dir.join(LEDGER), &query, 0, |found| {
-        written = match found {
-            Found::Hit(hit) if wanted.format == Format::Jsonl => {
-                out.write_all(&hit.line).and_then(|()| out.write_all(b"\n"))
-            }
-            Found::Hit(hit) => ocsf::event(&hit).map_or(Ok(()), |event| writeln!(out, "{event}")),
-            Found::Gap(gap) => {
-                code = ExitCode::FAILURE;
-                let told =
-                    writeln!(err, "herma: entries {} to {} are missing or unreadable", gap.first, gap.last);
-                match wanted.format {
-                    Format::Jsonl => told.and_then(|()| writeln!(out, "{}", json!({ "gap": gap }))),
-                    Format::Ocsf => told,
-                }
-            }
-        };
-        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    written?;
-    Ok(code)
+    let gaps = ledger::export(&data_dir.join(LEDGER), &query, wanted.format, out)?;
+    for gap in &gaps {
+        writeln!(err, "herma: entries {} to {} are missing or unreadable", gap.first, gap.last)?;
+    }
+    Ok(if gaps.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::check::{proof, verify_proof, verify_receipt};
-use super::export::{Format, export};
+use super::export::export;
 use super::read::{grep, show, tail};
 use super::*;
-use crate::ledger::{Entry, Ledger, Step, load_or_create_key};
+use crate::ledger::{Entry, Format, Ledger, Step, load_or_create_key};
 
 /// A data directory whose ledger holds three entries.
 async fn data() -> TempDir {

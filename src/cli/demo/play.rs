@@ -257,7 +257,8 @@ impl<'a> Play<'a> {
             return std::future::pending().await;
         }
         let id = text(row, "id");
-        let code: String = id.chars().skip(id.chars().count().saturating_sub(4)).collect();
+        let end: String = id.chars().skip(id.chars().count().saturating_sub(4)).collect();
+        let code = row.get("typed").and_then(Value::as_str).map_or(end, holds::visible);
         loop {
             self.stage.ask("(a)pprove, (d)eny, or decide in the browser: ")?;
             let decision = match self.line().await?.trim() {
@@ -292,6 +293,7 @@ impl<'a> Play<'a> {
             id: text(row, "id").to_owned(),
             digest: Some(text(row, "digest").to_owned()),
             version: None,
+            typed: row.get("typed").and_then(Value::as_str).map(str::to_owned),
             decision,
         };
         self.client()?.ask(&ask)?;

@@ -16,6 +16,7 @@ use crate::cli::holds::{time, visible};
 use crate::control::client::{Client, ClientError};
 use crate::control::wire::Ask;
 use crate::store::{Sqlite, Store as _};
+use crate::warrants::BESIDE;
 
 /// It takes the place of one that was put there before. One that herma.toml puts there stays beside it, and a call
 /// must keep to both.
@@ -29,7 +30,7 @@ pub struct Assign {
 
 #[derive(Debug, clap::Args)]
 pub struct Unassign {
-    /// From whom: server:NAME, agent:NAME or session:ID
+    /// From whom: server:NAME, agent:NAME or session:ID; what was made on the page goes as well
     party: String,
 }
 
@@ -69,12 +70,14 @@ pub(super) fn list(args: &List, data_dir: &Path) -> anyhow::Result<ExitCode> {
     let rows = |name: &str| told.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let (assigned, revoked) = (rows("assigned"), rows("revoked"));
     for row in &assigned {
+        let here = row.get("here") == Some(&Value::Bool(true));
         writeln!(
             out,
-            "{}  by {} on {}",
+            "{}  by {} on {}{}",
             visible(text(row, "party")),
             visible(text(row, "by")),
-            time(row.get("at_ms").and_then(Value::as_i64).unwrap_or_default())
+            time(row.get("at_ms").and_then(Value::as_i64).unwrap_or_default()),
+            if here { ", on the page: it only narrows" } else { "" }
         )?;
         let stack = from_base64(text(row, "warrant")).context("the daemon sent no warrant")?;
         let stack = Warrant::decode_stack(&stack)?;
@@ -121,7 +124,11 @@ fn written(data_dir: &Path) -> anyhow::Result<Value> {
         .iter()
         .map(|row| {
             let warrant = to_base64(&row.stack);
-            json!({ "party": row.subject, "warrant": warrant, "by": row.by, "at_ms": row.at_ms })
+            let (here, party) = match row.subject.strip_prefix(BESIDE) {
+                Some(party) => (true, party),
+                None => (false, row.subject.as_str()),
+            };
+            json!({ "party": party, "warrant": warrant, "by": row.by, "at_ms": row.at_ms, "here": here })
         })
         .collect();
     Ok(json!({ "assigned": assigned, "revoked": state.revoked }))

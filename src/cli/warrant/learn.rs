@@ -1,16 +1,16 @@
 //! `herma warrant learn`: the least warrant that covers what the record saw.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use herma_warrant::constraint::Constraint;
-use herma_warrant::learn::{Learned, Options, Seen, learn};
+use herma_warrant::learn::{Learned, Options};
 
-use super::past::{self, LEARN, Past};
+use super::past::{self, LEARN};
 use super::written::Line;
 use crate::cli::holds::visible;
+use crate::warrants::replay::{Past, propose};
 
 /// Most calls that are named one by one.
 const NAMED: usize = 20;
@@ -60,31 +60,13 @@ pub(super) fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was not kept of an argument cannot be narrowed: it may be anything.
-fn propose(calls: &[Past], options: Options) -> Learned {
-    let seen: Vec<Seen> = calls.iter().map(Past::seen).collect();
-    let mut learned = learn(&seen, options);
-    for (tool, capability) in &mut learned.tools {
-        let of_tool = || calls.iter().filter(|past| past.tool == *tool);
-        let unkept: BTreeSet<&String> = of_tool().flat_map(|past| &past.unkept).collect();
-        for argument in unkept {
-            let always =
-                of_tool().all(|past| past.args.contains_key(argument) || past.unkept.contains(argument));
-            let anything = Constraint::Wildcard;
-            let anything = if always { anything } else { Constraint::Optional(Box::new(anything)) };
-            capability.constraints.insert(argument.clone(), anything);
-        }
-    }
-    learned
-}
-
 fn told(out: &mut impl Write, calls: &[Past], learned: &Learned) -> io::Result<()> {
     writeln!(out, "covers {} calls", learned.coverage())?;
     let uncovered: Vec<&Past> = learned.uncovered.iter().filter_map(|at| calls.get(*at)).collect();
     if let Some(more) = (!uncovered.is_empty()).then(|| uncovered.len().saturating_sub(NAMED)) {
         writeln!(out, "not these {}, which look unlike the others:", uncovered.len())?;
-        for past in uncovered.iter().take(NAMED) {
-            writeln!(out, "  {}", visible(&past.told()))?;
+        for call in uncovered.iter().take(NAMED) {
+            writeln!(out, "  {}", visible(&past::told(call)))?;
         }
         if more > 0 {
             writeln!(out, "  and {more} more")?;

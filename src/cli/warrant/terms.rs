@@ -9,9 +9,10 @@ use herma_warrant::gate::{ArgGate, Gates, ToolGate};
 use herma_warrant::key::PublicKey;
 use herma_warrant::mint::{Draft, Issues};
 use herma_warrant::syntax::{read_duration, read_grant, read_grants, read_value};
-use herma_warrant::warrant::{Kind, Payload};
+use herma_warrant::warrant::Payload;
 
 use super::{key, limits};
+use crate::warrants::narrowed;
 
 const CLEARANCES: [(&str, u8); 6] = [
     ("untrusted", 0),
@@ -92,7 +93,7 @@ impl Terms {
         if !self.allow.is_empty() {
             let granted = self.grants()?;
             draft.tools = match parent {
-                Some(parent) => narrow(parent, granted),
+                Some(parent) => narrowed(parent, granted),
                 None => granted,
             };
             draft.issues = None;
@@ -169,25 +170,6 @@ impl Terms {
         }
         Ok(())
     }
-}
-
-/// The parent's grants for the tools that are named, with the arguments that are named narrowed.
-fn narrow(parent: &Payload, granted: BTreeMap<String, Capability>) -> BTreeMap<String, Capability> {
-    let held = |tool: &str| match parent.kind {
-        Kind::Execution => parent.capability(tool).cloned(),
-        Kind::Issuer => parent.constraint_bounds.clone(),
-    };
-    granted
-        .into_iter()
-        .map(|(tool, own)| {
-            let mut capability = held(&tool).unwrap_or_default();
-            if !own.constraints.is_empty() {
-                capability.allow_unknown = false;
-            }
-            capability.constraints.extend(own.constraints);
-            (tool, capability)
-        })
-        .collect()
 }
 
 fn add_gate(gates: &mut Gates, given: &str) -> anyhow::Result<()> {

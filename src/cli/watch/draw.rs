@@ -293,9 +293,9 @@ fn question(inbox: &Inbox, width: usize, now: i64) -> Vec<String> {
         }
         Dialog::Typing { id, text } => {
             let digest = inbox.find(id).map(|held| held.digest.clone()).unwrap_or_default();
-            let code = inbox.find(id).map(Held::code).unwrap_or_default();
+            let code = inbox.find(id).map(|held| visible(&held.code())).unwrap_or_default();
             vec![
-                format!("Approve {id}? Type the end of its id, {code}, and Enter. Esc: not now.{unread}"),
+                format!("Approve {id}? Type {code} and Enter. Esc: not now.{unread}"),
                 format!("digest {digest}"),
                 format!("> {text}_"),
             ]

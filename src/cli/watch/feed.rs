@@ -11,7 +11,6 @@ use super::Event;
 use super::held::Held;
 use crate::control::client::{Client, ClientError};
 use crate::control::wire::{Ask, WireError};
-use crate::gate::Decision;
 
 /// How long to wait before a daemon that is gone is looked for again.
 const AGAIN: Duration = Duration::from_millis(700);
@@ -65,14 +64,14 @@ fn read(row: Value) -> Event {
 }
 
 /// Says a decision on a thread of its own, so that the screen never waits for the daemon.
-pub(super) fn decide(data_dir: PathBuf, id: String, digest: String, decision: Decision, to: Sender<Event>) {
+pub(super) fn decide(data_dir: PathBuf, ask: Ask, to: Sender<Event>) {
     thread::spawn(move || {
-        let ask =
-            Ask::Decide { id: id.clone(), digest: Some(digest), version: None, decision: decision.clone() };
         let outcome = Client::connect(&data_dir)
             .and_then(|mut client| client.ask(&ask))
             .map(drop)
             .map_err(|error| error.to_string());
-        let _ = to.send(Event::Decided { id, decision, outcome });
+        if let Ask::Decide { id, decision, .. } = ask {
+            let _ = to.send(Event::Decided { id, decision, outcome });
+        }
     });
 }

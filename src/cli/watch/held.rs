@@ -22,6 +22,9 @@ pub(super) struct Held {
     pub(super) crisis: bool,
     pub(super) count: u32,
     pub(super) shown: Shown,
+    /// What the daemon wants typed before it lets the call go.
+    #[serde(default)]
+    pub(super) typed: Option<String>,
     #[serde(default)]
     pub(super) decision: Option<Said>,
 }
@@ -82,8 +85,11 @@ impl Held {
         self.group() <= Group::Critical
     }
 
-    /// What has to be typed then: the end of the hold's id.
+    /// What has to be typed then: what it is aimed at where nobody can take it back, else the end of the hold's id.
     pub(super) fn code(&self) -> String {
+        if let Some(typed) = &self.typed {
+            return typed.clone();
+        }
         let skip = self.id.chars().count().saturating_sub(4);
         self.id.chars().skip(skip).collect()
     }

@@ -43,6 +43,7 @@ pub(super) enum Act {
     Decide {
         id: String,
         digest: String,
+        typed: Option<String>,
         decision: Decision,
     },
 }
@@ -406,7 +407,7 @@ impl Inbox {
                     return self.decide(&id, Decision::Approve);
                 }
                 self.dialog = Dialog::None;
-                self.note(format!("{id}: that was not the end of its id; nothing was decided"));
+                self.note(format!("{id}: that was something else; nothing was decided"));
             }
             KeyCode::PageDown | KeyCode::PageUp | KeyCode::Down | KeyCode::Up => {
                 self.read_on(key);
@@ -464,7 +465,8 @@ impl Inbox {
     fn decide(&mut self, id: &str, decision: Decision) -> Option<Act> {
         self.dialog = Dialog::None;
         let held = self.find(id).filter(|held| held.waits())?;
-        Some(Act::Decide { id: held.id.clone(), digest: held.digest.clone(), decision })
+        let typed = held.typed.clone().filter(|_| decision.approves());
+        Some(Act::Decide { id: held.id.clone(), digest: held.digest.clone(), typed, decision })
     }
 }
 

@@ -20,6 +20,7 @@ use crossterm::execute;
 use ratatui::DefaultTerminal;
 
 use super::holds::{time, visible};
+use crate::control::wire::Ask;
 use crate::firewall::now;
 use crate::gate::Decision;
 use draw::Paint;
@@ -110,8 +111,9 @@ fn attend(
             Event::Key(key) => {
                 match inbox.press(key, now()) {
                     Some(Act::Quit) => return Ok(ExitCode::SUCCESS),
-                    Some(Act::Decide { id, digest, decision }) => {
-                        feed::decide(data_dir.to_owned(), id, digest, decision, to.clone());
+                    Some(Act::Decide { id, digest, typed, decision }) => {
+                        let ask = Ask::Decide { id, digest: Some(digest), version: None, typed, decision };
+                        feed::decide(data_dir.to_owned(), ask, to.clone());
                     }
                     None => {}
                 }

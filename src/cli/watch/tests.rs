@@ -100,12 +100,12 @@ fn press(inbox: &mut Inbox, keys: &str, now: i64) -> Option<Act> {
 }
 
 fn approved(id: &str) -> Option<Act> {
-    Some(Act::Decide { id: id.into(), digest: "5f2c".repeat(16), decision: Decision::Approve })
+    Some(Act::Decide { id: id.into(), digest: "5f2c".repeat(16), typed: None, decision: Decision::Approve })
 }
 
 fn denied(id: &str, reason: &str) -> Option<Act> {
     let decision = Decision::deny(reason);
-    Some(Act::Decide { id: id.into(), digest: "5f2c".repeat(16), decision })
+    Some(Act::Decide { id: id.into(), digest: "5f2c".repeat(16), typed: None, decision })
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn policy(approval: Approval) -> Policy {
 
 fn needs(quorum: u32, method: Option<Method>, approvers: Option<&[&str]>) -> Approval {
     let approvers = approvers.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
-    Approval { matcher: Matcher::default(), crisis: None, quorum, method, approvers }
+    Approval { of: String::new(), matcher: Matcher::default(), crisis: None, quorum, method, approvers }
 }
 
 fn a_message_in_a_crisis(house: &House) -> Call {
@@ -145,7 +145,7 @@ async fn a_decision_on_an_older_version_is_refused() {
     let house = House::build().await;
     let hold = house.asked(house.dangerous()).await;
     house.decide(&hold.id, Decision::Escalate { reason: "look".into() }).await.unwrap();
-    let seen = Seen { digest: Some(hold.digest), version: Some(hold.version) };
+    let seen = Seen { digest: Some(hold.digest), version: Some(hold.version), typed: None };
     let ann = Approver::new("ann", Method::Terminal);
     let refused = house.firewall.decide(&hold.id, seen, Decision::Approve, ann).await.unwrap_err();
     assert!(matches!(refused, GateError::Stale { .. }), "{refused}");
@@ -154,7 +154,8 @@ async fn a_decision_on_an_older_version_is_refused() {
 #[tokio::test]
 async fn a_batch_names_what_was_seen_and_never_decides_about_a_person_in_crisis() {
     let house = House::build().await;
-    let seen = |row: &HoldRow| Seen { digest: Some(row.digest.clone()), version: Some(row.version) };
+    let seen =
+        |row: &HoldRow| Seen { digest: Some(row.digest.clone()), version: Some(row.version), typed: None };
     let plain = house.asked(house.dangerous()).await;
     let unseen = house.asked(house.call("terminal", json!({ "command": "rm -rf /srv/other" }))).await;
     let crisis = house.asked(a_message_in_a_crisis(&house)).await;

@@ -121,6 +121,7 @@ async fn whoever_joined_a_changed_call_hears_of_the_change_as_well() {
 async fn a_changed_call_needs_the_quorum_for_that_very_change() {
     let house = House::build().await;
     let approval = crate::policy::Approval {
+        of: String::new(),
         matcher: Matcher::default(),
         crisis: None,
         quorum: 2,

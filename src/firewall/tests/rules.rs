@@ -227,7 +227,7 @@ async fn a_word_that_is_not_taken_leaves_no_rule_behind() {
     house.decide(&hold.id, Decision::deny("no")).await.unwrap();
     house.firewall.decide_drafted(late, None).await.unwrap_err();
     let hold = house.asked(issue(&house, "b", "x")).await;
-    let stale = Seen { digest: None, version: Some(hold.version + 1) };
+    let stale = Seen { digest: None, version: Some(hold.version + 1), typed: None };
     let wish = loosely("/body", Loose::Any);
     house.firewall.approve_similar(&hold.id, stale, &wish, ann).await.unwrap_err();
     assert!(house.firewall.standing().is_empty());

@@ -1,4 +1,4 @@
-//! What people change beside holds and reviews: freeze, latches, rules, warrants.
+//! What people change beside holds and reviews: freeze, latches, rules.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -24,14 +24,6 @@ struct FreezeBody {
 #[serde(deny_unknown_fields)]
 struct ClearBody {
     key: String,
-    reason: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RevokeBody {
-    /// A warrant's id, a key in hex, `agent:NAME` or `all`.
-    what: String,
     reason: String,
 }
 
@@ -78,11 +70,6 @@ impl Operator {
         self.desk.firewall.withdraw_standing(&asked.segment, &asked.who()?.approver).await?;
         self.events.tell(&News::Standing);
         ok(&json!({ "standing": self.desk.standing() }))
-    }
-
-    pub(super) async fn revoke(&self, asked: &Asked) -> Answer {
-        let (session, body) = (asked.who()?, asked.json::<RevokeBody>()?);
-        ok(&self.desk.firewall.revoke_warrant(&body.what, &session.approver, &body.reason).await?)
     }
 
     /// From now on this description is the one to compare with.

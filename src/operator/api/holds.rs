@@ -60,6 +60,8 @@ struct Said {
     edited_args: Option<String>,
     /// Of a draft: the passkey that will answer it.
     credential: Option<String>,
+    /// What was typed, where the hold asks for it.
+    typed: Option<String>,
 }
 
 /// The answer of a passkey to a decision that was drafted.
@@ -88,6 +90,7 @@ struct Named {
     id: String,
     version: u64,
     call_digest: String,
+    typed: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,12 +101,12 @@ struct Likened {
     rule: Similar,
 }
 
-fn seen(version: u64, digest: String) -> Result<Seen, Problem> {
+fn seen(version: u64, digest: String, typed: Option<String>) -> Result<Seen, Problem> {
     // A prefix is for people who type; a page knows all of it.
     if Digest::from_hex(&digest).is_none() {
         return Err(Problem::malformed("call_digest has 64 hex digits"));
     }
-    Ok(Seen { digest: Some(digest), version: Some(version) })
+    Ok(Seen { digest: Some(digest), version: Some(version), typed })
 }
 
 fn decision(word: Word, reason: String, sticky: bool, edited: Option<String>) -> Result<Decision, Problem> {
@@ -177,7 +180,7 @@ impl Operator {
             method: Method::Passkey,
             credential: Some(key.id.clone()),
         };
-        let seen = seen(said.version, said.call_digest)?;
+        let seen = seen(said.version, said.call_digest, said.typed)?;
         let decision = decision(said.decision, said.reason, said.sticky, said.edited_args)?;
         let draft = self.desk.firewall.draft(&asked.segment, &seen, decision, approver).await?;
         let digest = draft.digest();
@@ -198,7 +201,7 @@ impl Operator {
             return self.decide_touched(asked, session).await;
         }
         let said: Said = asked.json()?;
-        let seen = seen(said.version, said.call_digest)?;
+        let seen = seen(said.version, said.call_digest, said.typed)?;
         let decision = decision(said.decision, said.reason, said.sticky, said.edited_args)?;
         ok(&settled(&self.desk.firewall.decide(&asked.segment, seen, decision, approver(session)).await?))
     }
@@ -223,7 +226,7 @@ impl Operator {
         let word = decision(batch.decision, batch.reason, batch.sticky, None)?;
         let mut items = Vec::with_capacity(batch.holds.len());
         for named in batch.holds {
-            items.push((named.id, seen(named.version, named.call_digest)?));
+            items.push((named.id, seen(named.version, named.call_digest, named.typed)?));
         }
         let ids: Vec<_> = items.iter().map(|(id, _)| id.clone()).collect();
         let said = self.desk.firewall.decide_all(items, word, approver(session)).await;
@@ -242,7 +245,7 @@ impl Operator {
 
     pub(super) async fn similar(&self, asked: &Asked) -> Answer {
         let (session, likened) = (asked.who()?, asked.json::<Likened>()?);
-        let seen = seen(likened.version, likened.call_digest)?;
+        let seen = seen(likened.version, likened.call_digest, None)?;
         let made = self.desk.firewall.approve_similar(&asked.segment, seen, &likened.rule, approver(session));
         let (row, rule) = made.await?;
         ok(&json!({ "hold": settled(&row), "rule": rule }))

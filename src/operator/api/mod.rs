@@ -1,16 +1,20 @@
 //! What is answered at each address.
 
+mod audit;
 mod changes;
+mod channels;
 mod holds;
+mod policy;
 mod reviews;
 mod signing;
+mod warrants;
 
 use hyper::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::access::Asked;
-use super::desk::{AuditQuery, Page, PairView, Question, ReviewQueue};
+use super::desk::{AuditQuery, Begin, Opened, Page, PairView, Question, ReviewQueue};
 use super::problem::Problem;
 use super::reply::{self, Reply};
 use super::route::Endpoint;
@@ -63,10 +67,20 @@ impl Operator {
             E::ReviewsPage => self.page(asked, Page::Reviews(self.desk.reviews_shown().await?)).await,
             E::ReviewPage => {
                 let review = self.desk.review(&asked.segment).await?;
-                self.page(asked, Page::Reviews(ReviewQueue { reviews: vec![review], more: 0 })).await
+                self.page(
+                    asked,
+                    Page::Reviews(ReviewQueue { reviews: vec![review], ..ReviewQueue::default() }),
+                )
+                .await
             }
-            E::SimulatorPage => self.page(asked, Page::Simulator(self.desk.simulator(None))).await,
-            E::WarrantsPage => self.page(asked, Page::Warrants(self.desk.warrants(now()).await?)).await,
+            E::SimulatorPage => {
+                let simulator = self.desk.simulator(asked.query()?).await?;
+                self.page(asked, Page::Simulator(simulator)).await
+            }
+            E::WarrantsPage => {
+                let book = self.desk.warrants(asked.query()?, now()).await?;
+                self.page(asked, Page::Warrants(book)).await
+            }
             E::AuditPage => {
                 let query: AuditQuery = asked.query()?;
                 self.page(asked, Page::Audit(self.desk.audit(query).await?)).await
@@ -109,14 +123,17 @@ impl Operator {
                 ok(&json!({ "latches": latches }))
             }
             E::Standing => ok(&json!({ "standing": self.desk.standing() })),
-            E::Warrants => ok(&self.desk.warrants(now()).await?),
+            E::Warrants => ok(&self.desk.warrants(Begin::default(), now()).await?),
             E::Audit => ok(&self.desk.audit(asked.query()?).await?),
+            E::Export => self.export(asked),
             E::Checkpoint => match self.desk.checkpoint().await? {
                 Some(head) => ok(&head),
                 None => Err(Problem::missing("no checkpoint is signed yet")),
             },
             E::Proof => self.proof(asked).await,
-            E::Policy => ok(&self.desk.simulator(None)),
+            E::Policy => ok(&self.desk.simulator(Opened::default()).await?),
+            E::Drafts => ok(&json!({ "drafts": self.desk.drafts().await? })),
+            E::OneDraft => ok(&self.desk.draft(&asked.segment).await?),
             E::Approvers => ok(&json!({ "approvers": self.desk.approvers().await? })),
             E::Settings => ok(&self.desk.settings(self.names.url(), self.names.all()).await?),
             _ => self.change(endpoint, asked).await,
@@ -141,16 +158,25 @@ impl Operator {
             E::ClearLatch => self.clear_latch(asked).await,
             E::Withdraw => self.withdraw(asked).await,
             E::Revoke => self.revoke(asked).await,
+            E::TryWarrant => self.try_warrant(asked).await,
+            E::SignWarrant => self.sign_warrant(asked).await,
+            E::LiftWarrant => self.lift_warrant(asked).await,
             E::AcceptTool => self.accept_tool(asked).await,
+            E::Unflag => self.unflag(asked).await,
+            E::TestChannel => self.test_channel(asked).await,
+            E::RetryNotices => self.retry_notices(asked).await,
             E::Simulate => {
                 let question: Question = asked.json()?;
                 let answer = self.desk.simulate(question).await?;
-                // The page takes its answer as a page: what agents wrote is made safe to look at in one place.
-                if asked.header("accept") == Some("text/html") {
-                    return self.page(asked, Page::Simulator(self.desk.simulator(Some(answer)))).await;
+                if asked.wants_page() {
+                    let simulator = self.desk.simulator(Opened::default()).await?;
+                    return self.page(asked, Page::Simulator(simulator.answering(answer))).await;
                 }
                 ok(&answer)
             }
+            E::SaveDraft => self.save_draft(asked).await,
+            E::RemoveDraft => self.remove_draft(asked).await,
+            E::Activate => self.activate(asked).await,
             E::Pair => self.pair(asked).await,
             E::SignInChallenge => self.sign_in_challenge(asked),
             E::SignIn => self.sign_in(asked).await,

@@ -39,6 +39,13 @@ struct FlagBody {
     reason: String,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unflagged {
+    server: String,
+    tool: String,
+}
+
 impl From<ReviewError> for Problem {
     fn from(error: ReviewError) -> Self {
         match error {
@@ -90,6 +97,17 @@ impl Operator {
         self.desk.firewall.note_review(&asked.segment, "flagged", by);
         self.events.tell(&News::Review);
         ok(&self.desk.review(&asked.segment).await?)
+    }
+
+    /// Calls of this tool run again where they can be undone.
+    pub(super) async fn unflag(&self, asked: &Asked) -> Answer {
+        let (by, Unflagged { server, tool }) = (&asked.who()?.approver, asked.json()?);
+        if !self.desk.firewall.reviews.unflag(&server, &tool).await? {
+            return Err(Problem::missing(format!("`{tool}` on `{server}` is not flagged")));
+        }
+        self.desk.firewall.note_review(&format!("{tool} on {server}"), "unflagged", by);
+        self.events.tell(&News::Review);
+        ok(&json!({ "unflagged": { "server": server, "tool": tool } }))
     }
 
     /// Keeps a delayed call from running.

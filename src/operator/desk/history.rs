@@ -10,14 +10,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::simulate::Past;
 use super::{AuditEntry, AuditQuery, Decided, Moment, SessionLine};
 use crate::ledger::{Backwards, LedgerError, Record};
 
 /// Entries that are looked at for one page at most.
 const GLANCE: u64 = 40_000;
-/// Entries that are replayed at most.
-const REPLAY: u64 = 200_000;
 /// How long after its line what became of a call is looked for.
 const AFTER: u64 = 4_096;
 const CALLS: usize = 200;
@@ -215,26 +212,6 @@ fn moment(
         flagged: crisis || matches!(route.as_str(), "gate" | "block"),
         route,
     }
-}
-
-/// The calls since then, newest first, and whether there are more than were read.
-pub(super) fn past(dir: &Path, since_ms: i64) -> Result<(Vec<Past>, bool), LedgerError> {
-    let mut calls = Vec::new();
-    for (seen, line) in Backwards::open(dir, None)?.enumerate() {
-        let line = line?;
-        if seen as u64 >= REPLAY {
-            return Ok((calls, true));
-        }
-        let Ok(brief) = serde_json::from_slice::<Brief<'_>>(&line.bytes) else { continue };
-        if brief.at < since_ms {
-            break;
-        }
-        if brief.step == "routed" {
-            let call = brief.call.as_deref().unwrap_or_default();
-            calls.extend(Past::read(call, brief.at, &brief.detail()));
-        }
-    }
-    Ok((calls, false))
 }
 
 /// What an auditor asks for, newest first, and where older entries begin.

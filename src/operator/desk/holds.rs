@@ -1,7 +1,7 @@
 //! Holds as people see them.
 
 use herma_scoring::crisis::HelpLine;
-use herma_scoring::{Assessment, Reversibility, SideEffect};
+use herma_scoring::{Assessment, SideEffect};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::{
     history,
 };
 use crate::call::Digest;
-use crate::gate::{GateError, Method, needs};
+use crate::gate::{GateError, Method, needs, to_type};
 use crate::operator::Problem;
 use crate::policy::{Route, Standing, may_be_allowed};
 use crate::store::{HoldFilter, HoldRow, HoldState, Order};
@@ -200,10 +200,9 @@ impl Desk {
         };
         let strip = self.strip(&row, shown.call.as_deref()).await?;
         let grant = shown.grant.or_else(|| (shown.rule == "warrant").then(|| "gated".to_owned()));
-        let final_say = judged.class == SideEffect::Critical && judged.reversibility == Reversibility::No;
         let scope = scope(&shown.arguments, &judged);
         Ok(HoldView {
-            typed: (row.crisis || final_say).then(|| target(&scope, &row)),
+            typed: to_type(&row),
             may_generalise: !row.crisis
                 && may_be_allowed(&judged)
                 && Standing::answers(&shown.rule)
@@ -250,13 +249,6 @@ impl Desk {
         strip.truncate(STRIP);
         Ok(strip)
     }
-}
-
-/// What a person types before something that cannot be taken back: whom or what it is aimed at, else the hold's id.
-fn target(scope: &super::Scope, row: &HoldRow) -> String {
-    let recipient = scope.recipients.first().filter(|recipient| recipient.chars().count() <= 64);
-    let plain = recipient.filter(|text| text.chars().all(|c| c.is_ascii_graphic()));
-    plain.cloned().unwrap_or_else(|| row.id.clone())
 }
 
 fn render_digest(shown: &str) -> String {

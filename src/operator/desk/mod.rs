@@ -2,6 +2,7 @@
 //!
 //! Text in here is as hostile as the calls it comes from; who renders it makes it safe.
 
+mod drafts;
 mod history;
 mod holds;
 mod phrase;
@@ -10,22 +11,27 @@ mod reviews;
 mod simulate;
 mod warrants;
 
-use std::collections::BTreeMap;
-
 use herma_scoring::crisis::HelpLine;
 use herma_scoring::{Reason, Reversibility, SideEffect, Undo};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::gate::Method;
+use crate::notify::Overview;
 use crate::policy::Route;
 use crate::review::FilePlan;
 use crate::store::{HoldState, Latch, ReviewState};
 
+pub use drafts::{DraftLine, DraftView};
 pub use phrase::{phrase, scope, standing};
 pub(super) use read::Desk;
 use read::aside;
-pub(super) use simulate::Question;
+pub use simulate::{Changed, Replay, SimAnswer, SimCall, SimRoute, Simulator};
+pub(super) use simulate::{Opened, Question};
+pub(super) use warrants::Begin;
+pub use warrants::{
+    ReplayedWhy, RevokedLine, WarrantBook, WarrantLine, WarrantLink, WarrantPreview, WarrantTool,
+};
 
 /// A page and what it shows.
 #[derive(Debug, Clone, Serialize)]
@@ -328,8 +334,20 @@ pub struct Timeline {
 
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ReviewQueue {
+    /// Tools whose calls wait because somebody objected to one.
+    pub flags: Vec<FlagView>,
     pub reviews: Vec<ReviewLine>,
     pub more: u64,
+}
+
+/// A tool somebody objected to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FlagView {
+    pub server: String,
+    pub tool: String,
+    pub by: String,
+    pub reason: String,
+    pub at_ms: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -369,127 +387,6 @@ pub struct PlanView {
     pub conflicts: Vec<String>,
     /// Later calls on the same files: they are taken back first.
     pub newer: Vec<String>,
-}
-
-/// The simulator before and after a question.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Simulator {
-    pub revision: String,
-    pub mode: String,
-    pub profile: String,
-    /// The operator's file as it is, to begin a draft with; `None` when there is none.
-    pub file: Option<String>,
-    pub answer: Option<SimAnswer>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum SimAnswer {
-    Call(Box<SimCall>),
-    Replay(Replay),
-    /// The draft cannot be read.
-    Wrong {
-        line: Option<usize>,
-        message: String,
-    },
-}
-
-/// What would become of one pasted call.
-#[derive(Debug, Clone, Serialize)]
-pub struct SimCall {
-    pub class: SideEffect,
-    pub reversibility: Reversibility,
-    pub risk_score: f64,
-    pub confidence: f64,
-    pub crisis: bool,
-    pub reasons: Vec<Reason>,
-    pub now: SimRoute,
-    /// Under the draft, when one was given.
-    pub draft: Option<SimRoute>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SimRoute {
-    pub route: Route,
-    pub rule: String,
-    pub why: String,
-}
-
-/// What would have become of the calls of the last days.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Replay {
-    pub days: u32,
-    pub calls: u64,
-    /// Calls that the record cannot tell enough of to judge a rule that looks into arguments.
-    pub unsure: u64,
-    pub changed: Vec<Changed>,
-    pub changed_total: u64,
-    pub holds_per_day_now: f64,
-    pub holds_per_day_draft: f64,
-    /// Share of the calls that each rule of the draft decided.
-    pub hits: BTreeMap<String, u64>,
-    /// The record is longer than what was read.
-    pub cut: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Changed {
-    pub call: String,
-    pub at_ms: i64,
-    pub server: String,
-    pub tool: String,
-    pub risk_score: f64,
-    pub from: SimRoute,
-    pub to: SimRoute,
-}
-
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct WarrantBook {
-    pub warrants: Vec<WarrantLine>,
-    pub revoked: Vec<RevokedLine>,
-    pub no_warrant: String,
-}
-
-/// One warrant that stands over somebody; its chain is the way from the root to it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct WarrantLine {
-    pub party: String,
-    /// `file` or who put it there.
-    pub by: String,
-    pub at_ms: Option<i64>,
-    /// Root first.
-    pub chain: Vec<WarrantLink>,
-    /// Why it does not hold here now.
-    pub refused: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct WarrantLink {
-    pub id: String,
-    pub parent: Option<String>,
-    pub issuer: String,
-    pub holder: String,
-    pub issued_s: u64,
-    pub expires_s: u64,
-    /// Tool by tool, what it allows, in words.
-    pub tools: Vec<WarrantTool>,
-    /// Pool by pool, what was drawn of it.
-    pub used: Vec<(String, String)>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct WarrantTool {
-    pub tool: String,
-    pub terms: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RevokedLine {
-    pub kind: String,
-    pub value: String,
-    pub at_ms: i64,
-    pub by: String,
-    pub reason: String,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -555,6 +452,16 @@ pub struct SettingsView {
     pub file: Option<String>,
     pub url: String,
     pub hosts: Vec<String>,
+    /// Channels, and messages that did not arrive yet.
+    pub messages: Overview,
+    /// What `[[approval]]` asks for, one by one.
+    pub approvals: Vec<String>,
+    /// Calls that may wait at once.
+    pub holds_per_session: usize,
+    pub holds_per_agent: usize,
+    /// How long raw arguments of held calls are kept; `None` for ever.
+    pub arguments_kept_ms: Option<i64>,
+    pub decisions_kept_ms: Option<i64>,
     pub hold_expires_s: u64,
     pub ticket_s: u64,
     pub session_idle_s: u64,

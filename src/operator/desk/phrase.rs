@@ -5,12 +5,11 @@ use herma_scoring::{Assessment, SideEffect};
 use serde_json::Value;
 
 use super::{Phrase, Pointed, Scope};
+use crate::gate::RECIPIENT;
 use crate::store::HoldState;
 
 const COMMAND: [&str; 3] = ["command", "cmd", "script"];
 const CODE: [&str; 2] = ["code", "source"];
-const RECIPIENT: [&str; 11] =
-    ["to", "recipient", "recipients", "target", "chat_id", "channel", "email", "phone", "user", "cc", "bcc"];
 const WORDS: [&str; 5] = ["message", "text", "body", "content", "words"];
 const ADDRESS: [&str; 2] = ["url", "uri"];
 const STATEMENT: [&str; 3] = ["sql", "statement", "query"];

@@ -9,13 +9,15 @@ use super::{
     ApproverView, AuditPage, AuditQuery, ChangedTool, CheckpointView, FrozenView, KeyView, SessionList,
     SettingsView, StandingView, Timeline, history,
 };
+use crate::config::Retention;
 use crate::firewall::{Firewall, in_words};
 use crate::gate::{GateError, Times};
 use crate::ledger::{self, LedgerError};
+use crate::notify::Notify;
 use crate::operator::Problem;
 use crate::operator::events::News;
 use crate::operator::people::session::{END_MS, IDLE_MS};
-use crate::policy::{Effect, Standing};
+use crate::policy::{Approval, Effect, Standing};
 use crate::store::Store;
 
 /// What the pages read. It changes nothing.
@@ -29,6 +31,8 @@ pub(in crate::operator) struct Desk {
     /// The operator's file.
     pub(in crate::operator) file: Option<PathBuf>,
     pub(in crate::operator) times: Times,
+    pub(in crate::operator) notify: Arc<Notify>,
+    pub(in crate::operator) retention: Retention,
 }
 
 impl From<LedgerError> for Problem {
@@ -213,6 +217,12 @@ impl Desk {
             file: self.file.as_ref().map(|file| file.display().to_string()),
             url,
             hosts,
+            messages: self.notify.overview().await?,
+            approvals: policy.approvals.iter().map(in_words_of).collect(),
+            holds_per_session: self.times.per_session,
+            holds_per_agent: self.times.per_agent,
+            arguments_kept_ms: self.retention.arguments_ms,
+            decisions_kept_ms: self.retention.decisions_ms,
             hold_expires_s: self.times.expire.as_secs(),
             ticket_s: self.times.ticket.as_secs(),
             session_idle_s: (IDLE_MS / 1000).unsigned_abs(),
@@ -226,6 +236,26 @@ impl Desk {
             advisory: true,
         })
     }
+}
+
+/// One `[[approval]]`, as a sentence without its end.
+fn in_words_of(approval: &Approval) -> String {
+    let mut said = match approval.quorum {
+        1 => format!("{}: one person", approval.of),
+        quorum => format!("{}: {quorum} people", approval.of),
+    };
+    if let Some(named) = &approval.approvers {
+        said.push_str(&format!(" of {}", named.join(", ")));
+    }
+    if let Some(method) = approval.method {
+        said.push_str(&format!(", by {} or better", method.name()));
+    }
+    match approval.crisis {
+        Some(true) => said.push_str(", in a crisis"),
+        Some(false) => said.push_str(", outside a crisis"),
+        None => {}
+    }
+    said
 }
 
 fn said(rule: &Standing) -> String {

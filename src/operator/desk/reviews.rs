@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::phrase::phrase;
-use super::{Desk, PlanView, ReviewLine, ReviewQueue};
+use super::{Desk, FlagView, PlanView, ReviewLine, ReviewQueue};
 use crate::operator::Problem;
 use crate::review::Plan;
-use crate::store::ReviewRow;
+use crate::store::{Flag, ReviewRow};
 
 /// Reviews of one page, each with what taking it back would do: files are read for that.
 const SHOWN: usize = 25;
@@ -22,12 +22,15 @@ impl Desk {
     /// All that wait.
     pub(in crate::operator) async fn reviews(&self) -> Result<ReviewQueue, Problem> {
         let rows = self.firewall.reviews.list(false).await?;
-        Ok(ReviewQueue { reviews: rows.into_iter().filter_map(|row| self.line_of(row)).collect(), more: 0 })
+        let flag = |Flag { server, tool, by, reason, at_ms }| FlagView { server, tool, by, reason, at_ms };
+        let flags = self.firewall.reviews.flags().await?.into_iter().map(flag).collect();
+        let reviews = rows.into_iter().filter_map(|row| self.line_of(row)).collect();
+        Ok(ReviewQueue { flags, reviews, more: 0 })
     }
 
     /// The first that wait, each with its plan.
     pub(in crate::operator) async fn reviews_shown(&self) -> Result<ReviewQueue, Problem> {
-        let ReviewQueue { mut reviews, .. } = self.reviews().await?;
+        let ReviewQueue { flags, mut reviews, .. } = self.reviews().await?;
         let more = reviews.len().saturating_sub(SHOWN) as u64;
         reviews.truncate(SHOWN);
         let rules = self.firewall.rules();
@@ -36,7 +39,7 @@ impl Desk {
             let shown = self.firewall.reviews.show(&review.id, &rules).await.ok();
             review.plan = shown.and_then(|shown| shown.plan).map(PlanView::from);
         }
-        Ok(ReviewQueue { reviews, more })
+        Ok(ReviewQueue { flags, reviews, more })
     }
 
     /// One, in whatever state, with its plan.

@@ -1,15 +1,17 @@
 //! What a draft of the policy would make of a call, or of the calls of the last days.
 
-use herma_scoring::undo::{Preimage, Undo};
-use herma_scoring::{Assessment, Context, Kind, Reversibility, SideEffect, assess};
+use std::collections::BTreeMap;
+
+use herma_scoring::{Context, Kind, Reason, Reversibility, SideEffect, assess};
 use herma_warrant::Grant;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::read::word;
-use super::{Changed, Desk, Replay, SimAnswer, SimCall, SimRoute, Simulator, aside, history};
+use super::{Desk, DraftLine, DraftView, aside};
 use crate::config::{self, ConfigError};
 use crate::firewall::now;
+use crate::firewall::past::{Past, PastCalls};
 use crate::operator::Problem;
 use crate::policy::{Policy, Route, Ruling, Subject};
 
@@ -28,6 +30,13 @@ pub(in crate::operator) struct Question {
     days: Option<u32>,
 }
 
+/// Which draft the page begins with.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::operator) struct Opened {
+    draft: Option<String>,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Pasted {
@@ -41,87 +50,103 @@ struct Pasted {
     session: String,
 }
 
-/// A call as the record has it, judged.
-#[derive(Debug)]
-pub(super) struct Past {
-    pub(super) call: String,
-    pub(super) at_ms: i64,
-    pub(super) server: String,
-    pub(super) tool: String,
-    pub(super) principal: String,
-    pub(super) session: String,
-    /// Those that were kept; `None` when the record has none of them.
-    pub(super) arguments: Option<Value>,
-    pub(super) assessment: Assessment,
-    pub(super) grant: Grant,
+/// The simulator before and after a question.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Simulator {
+    pub revision: String,
+    pub mode: String,
+    pub profile: String,
+    /// The operator's file as it is, to begin a draft with; `None` when there is none.
+    pub file: Option<String>,
+    pub drafts: Vec<DraftLine>,
+    /// The one that is looked at.
+    pub draft: Option<DraftView>,
+    pub answer: Option<SimAnswer>,
 }
 
-impl Past {
-    /// From the facts of a `routed` line.
-    pub(super) fn read(call: &str, at_ms: i64, detail: &serde_json::Map<String, Value>) -> Option<Self> {
-        let text = |name: &str| detail.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let number = |name: &str| detail.get(name).and_then(Value::as_f64);
-        let truth = |name: &str| detail.get(name).and_then(Value::as_bool).unwrap_or_default();
-        let kept = detail.get("arguments_seen").and_then(Value::as_object).map(|seen| {
-            let members =
-                seen.iter().filter_map(|(name, shape)| Some((name.clone(), shape.get("is")?.clone())));
-            Value::Object(members.collect())
-        });
-        let why = "as it was then".to_owned();
-        Some(Self {
-            call: call.to_owned(),
-            at_ms,
-            server: text("server"),
-            tool: text("tool_name"),
-            principal: text("principal"),
-            session: text("session"),
-            arguments: kept,
-            grant: match text("grant").as_str() {
-                "authorised" => Grant::Authorised,
-                "gated" => Grant::Gated { why },
-                "refused" => Grant::Refused { why },
-                _ => Grant::Absent,
-            },
-            assessment: Assessment {
-                class: serde_json::from_value::<SideEffect>(text("class").into()).ok()?,
-                reversibility: if truth("reversible") { Reversibility::Yes } else { Reversibility::No },
-                risk_score: number("risk_score")?,
-                confidence: number("confidence")?,
-                outbound: truth("outbound"),
-                contested: truth("contested"),
-                crisis_sensitive: truth("crisis_sensitive"),
-                reasons: Vec::new(),
-                undo: truth("undo").then(|| {
-                    Undo::Preimage(Preimage { path: Vec::new(), max: 0, directory: false, residue: None })
-                }),
-                pack_digest: String::new(),
-            },
-        })
-    }
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum SimAnswer {
+    Call(Box<SimCall>),
+    Replay(Replay),
+    /// The draft cannot be read.
+    Wrong {
+        line: Option<usize>,
+        message: String,
+    },
+}
 
-    fn route(&self, policy: &Policy) -> Ruling {
-        let subject = Subject {
-            kind: Kind::Tool,
-            server: &self.server,
-            tool: &self.tool,
-            principal: &self.principal,
-            session: &self.session,
-            arguments: self.arguments.as_ref().unwrap_or(&Value::Null),
-        };
-        policy.route(&subject, &self.assessment, &self.grant)
+/// What would become of one pasted call.
+#[derive(Debug, Clone, Serialize)]
+pub struct SimCall {
+    pub class: SideEffect,
+    pub reversibility: Reversibility,
+    pub risk_score: f64,
+    pub confidence: f64,
+    pub crisis: bool,
+    pub reasons: Vec<Reason>,
+    pub now: SimRoute,
+    /// Under the draft, when one was given.
+    pub draft: Option<SimRoute>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SimRoute {
+    pub route: Route,
+    pub rule: String,
+    pub why: String,
+}
+
+/// What would have become of the calls of the last days.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Replay {
+    pub days: u32,
+    pub calls: u64,
+    /// Calls that the record cannot tell enough of to judge a rule that looks into arguments.
+    pub unsure: u64,
+    pub changed: Vec<Changed>,
+    pub changed_total: u64,
+    pub holds_per_day_now: f64,
+    pub holds_per_day_draft: f64,
+    /// Share of the calls that each rule of the draft decided.
+    pub hits: BTreeMap<String, u64>,
+    /// The record is longer than what was read.
+    pub cut: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Changed {
+    pub call: String,
+    pub at_ms: i64,
+    pub server: String,
+    pub tool: String,
+    pub risk_score: f64,
+    pub from: SimRoute,
+    pub to: SimRoute,
+}
+
+impl Simulator {
+    pub(in crate::operator) fn answering(self, answer: SimAnswer) -> Self {
+        Self { answer: Some(answer), ..self }
     }
 }
 
 impl Desk {
-    pub(in crate::operator) fn simulator(&self, answer: Option<SimAnswer>) -> Simulator {
+    pub(in crate::operator) async fn simulator(&self, opened: Opened) -> Result<Simulator, Problem> {
         let policy = self.firewall.policy();
-        Simulator {
+        let draft = match opened.draft {
+            Some(name) => Some(self.draft(&name).await?),
+            None => None,
+        };
+        Ok(Simulator {
             revision: policy.revision.clone(),
             mode: word(policy.mode),
             profile: word(policy.profile),
-            file: self.file.as_ref().and_then(|file| config::policy_part(file)),
-            answer,
-        }
+            file: self.policy_text(),
+            drafts: self.drafts().await?,
+            draft,
+            answer: None,
+        })
     }
 
     pub(in crate::operator) async fn simulate(&self, question: Question) -> Result<SimAnswer, Problem> {
@@ -172,19 +197,11 @@ impl Desk {
     }
 
     async fn replay(&self, days: u32, draft: Option<Policy>) -> Result<Replay, Problem> {
-        let (dir, policy) = (self.ledger_dir.clone(), self.firewall.policy());
+        let policy = self.firewall.policy();
         let since = now().saturating_sub(i64::from(days).saturating_mul(DAY_MS));
-        aside(move || {
-            let (past, cut) = history::past(&dir, since)?;
-            Ok::<_, crate::ledger::LedgerError>(compare(
-                &past,
-                &policy,
-                draft.as_ref().unwrap_or(&policy),
-                days,
-                cut,
-            ))
-        })
-        .await
+        let PastCalls { calls, cut } = self.firewall.past(since, |_| true).await?;
+        let compare = move || compare(&calls, &policy, draft.as_ref().unwrap_or(&policy), days, cut);
+        aside(move || Ok::<_, Problem>(compare())).await
     }
 }
 
@@ -194,8 +211,8 @@ fn compare(past: &[Past], policy: &Policy, draft: &Policy, days: u32, cut: bool)
     let (mut held_now, mut held_then) = (0_u32, 0_u32);
     for call in past {
         replay.calls += 1;
-        replay.unsure += u64::from(looks && call.arguments.is_none());
-        let (from, to) = (call.route(policy), call.route(draft));
+        replay.unsure += u64::from(looks && !call.is_whole());
+        let (from, to) = (route(call, policy), route(call, draft));
         held_now += u32::from(from.route == Route::Gate);
         held_then += u32::from(to.route == Route::Gate);
         *replay.hits.entry(to.rule.to_string()).or_default() += 1;
@@ -222,6 +239,10 @@ fn compare(past: &[Past], policy: &Policy, draft: &Policy, days: u32, cut: bool)
     replay.holds_per_day_now = f64::from(held_now) / span;
     replay.holds_per_day_draft = f64::from(held_then) / span;
     replay
+}
+
+fn route(call: &Past, policy: &Policy) -> Ruling {
+    policy.route(&call.subject(), &call.assessment, &call.grant)
 }
 
 fn told(ruling: Ruling) -> SimRoute {

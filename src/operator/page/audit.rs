@@ -13,9 +13,10 @@ pub(super) fn page(audit: &AuditPage) -> Markup {
         @if let Some(trouble) = &audit.trouble { p.caution role="alert" { b { "The record cannot be written: " } (line(trouble)) } }
         (integrity(audit.checkpoint.as_ref()))
         (query(&audit.query))
+        (exports(&audit.query))
         @if audit.entries.is_empty() { p.dim { "No line fits." } }
         ol.record { @for entry in &audit.entries { (record(entry)) } }
-        @if let Some(next) = audit.next { p { a href=(address(&audit.query, next)) { "Older lines" } } }
+        @if let Some(next) = audit.next { p { a href=(question(&format!("/log?before={next}"), &audit.query)) { "Older lines" } } }
     }
 }
 
@@ -56,7 +57,7 @@ fn query(query: &AuditQuery) -> Markup {
             (field("approver", "approver", query.approver.as_deref()))
             (field("digest", "digest", query.digest.as_deref()))
             (field("call", "call", query.call.as_deref()))
-            div.buttons { button.primary data-act="query" { "Search" } a.button href="/log" { "Clear" } }
+            div.buttons { button.primary data-act="query" data-to="/log?" { "Search" } a.button href="/log" { "Clear" } }
         }
     }
 }
@@ -103,9 +104,21 @@ fn record(entry: &AuditEntry) -> Markup {
     }
 }
 
-/// The same question, further back.
-fn address(query: &AuditQuery, before: u64) -> String {
-    let mut address = format!("/log?before={before}");
+/// All that is found, as a file: redacted as it was when it was written.
+fn exports(query: &AuditQuery) -> Markup {
+    html! {
+        p.buttons {
+            span.dim { "All that is found, as a file: " }
+            @for (form, name, file) in [("jsonl", "JSONL", "herma.jsonl"), ("ocsf", "OCSF", "herma-ocsf.jsonl")] {
+                a.button href=(question(&format!("/op/v1/audit/export/{form}?"), query)) download=(file) { (name) }
+            }
+        }
+    }
+}
+
+/// The same question, at another address.
+fn question(address: &str, query: &AuditQuery) -> String {
+    let mut address = address.to_owned();
     let pairs = [
         ("agent", &query.agent),
         ("tool", &query.tool),

@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 
 use super::frame::named;
-use super::hold::typed;
 use crate::operator::desk::{Group, HoldView};
 use crate::operator::render::line;
 
@@ -45,7 +44,7 @@ pub(super) fn bar(hold: &HoldView) -> Markup {
 /// What stands at the end: the name to type, and what is done more rarely.
 pub(super) fn rest(hold: &HoldView) -> Markup {
     html! {
-        @if let Some(typed) = typed(hold) { (confirmation(&hold.row.id, typed)) }
+        @if let Some(typed) = &hold.typed { (confirmation(&hold.row.id, typed)) }
         div.buttons.rest {
             @if hold.may_generalise { button data-act="similar" { "Approve similar…" kbd { "s" } } }
             button data-act="escalate" { "Escalate…" }

@@ -65,6 +65,7 @@ pub(super) fn document(frame: &Frame, page: &Page, body: &Markup) -> Markup {
                 link rel="icon" href="/assets/herma.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/assets/herma.css";
                 script src="/assets/herma.js" type="module" {}
+                @if let Some(more) = script(page) { script src={ "/assets/" (more) } type="module" {} }
             }
             body {
                 a.skip href="#main" { "Skip to the page" }
@@ -91,6 +92,16 @@ fn title(page: &Page) -> (&'static str, &'static str) {
         Page::Settings(_) => ("Settings", "/settings"),
         Page::Pair(_) => ("Sign in", ""),
         Page::Missing(_) => ("Not here", ""),
+    }
+}
+
+/// What only this page needs.
+fn script(page: &Page) -> Option<&'static str> {
+    match page {
+        Page::Inbox(_) | Page::Hold(_) => Some("cards.js"),
+        Page::Reviews(_) => Some("reviews.js"),
+        Page::Pair(_) | Page::Settings(_) => Some("door.js"),
+        _ => None,
     }
 }
 

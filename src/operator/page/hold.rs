@@ -24,7 +24,7 @@ fn card(frame: &Frame, hold: &HoldView) -> Markup {
     let now = frame.now_ms;
     html! {
         article.card.(row.group.class()) data-id=(row.id) data-version=(row.version) data-digest=(row.call_digest) data-render=(hold.render_digest)
-            data-group=(row.group.class()) data-typed=[typed(hold)] data-needs=(method_name(hold)) data-state=(row.state) {
+            data-group=(row.group.class()) data-typed=[&hold.typed] data-needs=(method_name(hold)) data-state=(row.state) {
             header {
                 p.card-top {
                     (row.group.chip()) " " span.dim { (row.id) }
@@ -68,13 +68,6 @@ fn above(hold: &HoldView) -> Option<&str> {
 
 fn method_name(hold: &HoldView) -> &'static str {
     if hold.row.quorum.method == crate::gate::Method::Passkey { "passkey" } else { "session" }
-}
-
-/// What must be typed; what cannot be typed as it looks is replaced by the name of the hold.
-pub(super) fn typed(hold: &HoldView) -> Option<&str> {
-    let typed = hold.typed.as_deref()?;
-    let plain = typed.chars().all(|c| matches!(c, ' '..='~')) && !typed.contains("  ") && typed.len() <= 80;
-    Some(if plain && typed.trim() == typed && !typed.is_empty() { typed } else { &hold.row.id })
 }
 
 fn settled(hold: &HoldView) -> Markup {

@@ -15,7 +15,10 @@ mod simulator;
 mod tests;
 mod warrants;
 
+use maud::html;
+
 use super::desk::{Frame, Page};
+use super::render::line;
 
 /// A file of the pages.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +26,8 @@ pub struct Asset {
     pub content_type: &'static str,
     pub bytes: &'static [u8],
 }
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The whole document.
 pub fn render(frame: &Frame, page: &Page) -> String {
@@ -42,11 +47,19 @@ pub fn render(frame: &Frame, page: &Page) -> String {
     frame::document(frame, page, &body).into_string()
 }
 
+/// What went wrong, for a script that puts it on its page.
+pub fn problem(said: &str) -> String {
+    html! { p data-problem { (line(said)) } }.into_string()
+}
+
 /// What `/assets/NAME` is.
 pub fn asset(name: &str) -> Option<Asset> {
     let (content_type, bytes) = match name {
         "herma.css" => ("text/css; charset=utf-8", include_str!("../assets/herma.css")),
-        "herma.js" => ("text/javascript; charset=utf-8", include_str!("../assets/herma.js")),
+        "herma.js" => (SCRIPT, include_str!("../assets/herma.js")),
+        "cards.js" => (SCRIPT, include_str!("../assets/cards.js")),
+        "reviews.js" => (SCRIPT, include_str!("../assets/reviews.js")),
+        "door.js" => (SCRIPT, include_str!("../assets/door.js")),
         "herma.svg" => ("image/svg+xml", include_str!("../assets/herma.svg")),
         _ => return None,
     };

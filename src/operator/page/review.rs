@@ -1,7 +1,7 @@
 //! Calls that ran because they can be undone, or are about to, for somebody to look at.
 
 use maud::{Markup, html};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::frame::session;
 use super::say::{counted, link, phrase, since, until};
@@ -17,6 +17,18 @@ pub(super) fn page(frame: &Frame, queue: &ReviewQueue) -> Markup {
         @if queue.reviews.is_empty() { div.nothing { (super::frame::stone()) p.lead { "Nothing to look at." } } }
         ol.reviews data-more=(queue.more) {
             @for review in &queue.reviews { (entry(review, alike(queue, review), frame.now_ms)) }
+        }
+        @if !queue.flags.is_empty() {
+            section { h2 { "Flagged tools" }
+                p.dim { "Calls of these wait for a person, though they could be undone." }
+                ul.plain { @for flag in &queue.flags {
+                    li {
+                        b { (line(&flag.tool)) } " on " b { (line(&flag.server)) } " "
+                        span.dim { "by " (line(&flag.by)) ", " (since(flag.at_ms, frame.now_ms)) @if !flag.reason.is_empty() { ": " (line(&flag.reason)) } } " "
+                        button data-act="post" data-twice data-post="/op/v1/tools/unflag" data-body=(json!({ "server": flag.server, "tool": flag.tool })) { "Let them run again" }
+                    }
+                } }
+            }
         }
         @if queue.more > 0 { p.dim { (counted(queue.more, "more waits", "more wait")) ", shown when these are looked at" } }
     }

@@ -4,7 +4,8 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::frame::named;
-use super::say::{link, moment, since, span, until};
+use super::say::{counted, link, moment, since, span, until};
+use crate::notify::Overview;
 use crate::operator::desk::{ApproverView, Frame, SettingsView, StandingView};
 use crate::operator::render::line;
 
@@ -51,6 +52,7 @@ pub(super) fn page(frame: &Frame, settings: &SettingsView) -> Markup {
                 } }
             }
         }
+        (messages(&settings.messages, now))
         (in_force(settings))
     }
 }
@@ -78,13 +80,14 @@ fn people(frame: &Frame, settings: &SettingsView) -> Markup {
                 button.primary data-act="passkey" { "Add a passkey" }
                 button data-act="sign-out" { "Sign out" }
             }
-            @for approver in &settings.approvers { (person(approver, frame.now_ms)) }
+            @for approver in &settings.approvers { (person(frame, approver)) }
             p.dim { "Another person or browser: " code { "herma pair" } " in a terminal. To remove one: " code { "herma approvers remove NAME" } }
         }
     }
 }
 
-fn person(approver: &ApproverView, now: i64) -> Markup {
+fn person(frame: &Frame, approver: &ApproverView) -> Markup {
+    let (now, own) = (frame.now_ms, frame.who.as_ref().is_some_and(|who| who.approver == approver.name));
     html! {
         div.person {
             h3 { (line(&approver.name)) " " span.dim { "since " (moment(approver.added_ms)) } }
@@ -92,6 +95,7 @@ fn person(approver: &ApproverView, now: i64) -> Markup {
                 li {
                     span.badge { (line(&key.kind)) } " " (line(&key.label)) " " code.dim { (line(&super::say::short(&key.id))) }
                     @if let Some(used) = key.used_ms { span.dim { ", used " (since(used, now)) } }
+                    @if own { " " button data-act="post" data-twice data-post={ (link("/op/v1/keys/", &key.id)) "/remove" } { "Remove" } }
                 }
             } }
         }
@@ -112,6 +116,41 @@ fn rule(standing: &StandingView, now: i64) -> Markup {
     }
 }
 
+/// Channels and what did not arrive. Their secrets are in the file; of an address the host is shown.
+fn messages(messages: &Overview, now: i64) -> Markup {
+    html! {
+        section { h2 { "Messages to people" }
+            @if messages.channels.is_empty() { p.dim { "No channel: " code { "[[notify]]" } " in herma.toml names them." } }
+            ul.plain { @for channel in &messages.channels {
+                @let notices = || messages.notices.iter().filter(|notice| notice.channel == channel.name);
+                @let (dead, waits) = (notices().filter(|notice| notice.dead).count(), notices().filter(|notice| !notice.dead).count());
+                li {
+                    b { (line(&channel.name)) } " " span.badge { (channel.kind) } " to " code { (line(&channel.host)) } " "
+                    @match &channel.off {
+                        Some(off) => span.badge.loud { "off " (since(off.since_ms, now)) ": " (line(&off.why)) },
+                        None => span.dim { "on" },
+                    }
+                    @if waits > 0 { ", " (counted(waits as u64, "message waits", "messages wait")) }
+                    @if dead > 0 { ", " b { (counted(dead as u64, "was given up", "were given up")) } }
+                    " " button data-act="post" data-post={ (link("/op/v1/channels/", &channel.name)) "/test" } { "Try it" }
+                    @if let Some(last) = notices().filter(|notice| notice.error.is_some()).max_by_key(|notice| notice.created_ms) {
+                        p.dim { "last failure: " (line(last.error.as_deref().unwrap_or_default())) ", after " (counted(u64::from(last.attempts), "attempt", "attempts")) }
+                    }
+                }
+            } }
+            @if messages.notices.iter().any(|notice| notice.dead) {
+                button data-act="post" data-post="/op/v1/notices/retry" { "Send again what was given up" }
+            }
+            p.error data-error role="alert" hidden {}
+        }
+    }
+}
+
+/// How long what is kept.
+fn kept(ms: Option<i64>) -> String {
+    ms.map_or_else(|| "for ever".to_owned(), |ms| format!("for {}", span(ms)))
+}
+
 fn in_force(settings: &SettingsView) -> Markup {
     let seconds = |seconds: u64| span(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000));
     html! {
@@ -121,10 +160,14 @@ fn in_force(settings: &SettingsView) -> Markup {
                 div { dt { "file" } dd { @match &settings.file { Some(file) => code { (line(file)) }, None => "none: Herma's defaults" } } }
                 div { dt { "policy" } dd { code.digest { (line(&settings.policy)) } } }
                 div { dt { "rules" } dd { code.digest { (line(&settings.rules)) } } }
-                div { dt { "a hold waits" } dd { (seconds(settings.hold_expires_s)) ", then it is denied" } }
+                @for approval in &settings.approvals { div { dt { "to approve" } dd { (line(approval)) " " code.dim { "[[approval]]" } } } }
+                div { dt { "calls that may wait" } dd { (settings.holds_per_session) " of a session, " (settings.holds_per_agent) " of an agent " code.dim { "[holds]" } } }
+                div { dt { "raw arguments are kept" } dd { (kept(settings.arguments_kept_ms)) " " code.dim { "[ledger] keep_arguments" } "; sooner: " code.dim { "herma audit erase" } } }
+                div { dt { "decisions are kept" } dd { (kept(settings.decisions_kept_ms)) " " code.dim { "[ledger] keep_decisions" } ", the record for ever" } }
+                div { dt { "a hold waits" } dd { (seconds(settings.hold_expires_s)) ", then it is denied " code.dim { "[holds] expire" } } }
                 div { dt { "an approval lasts" } dd { (seconds(settings.ticket_s)) " for an agent that went away" } }
                 div { dt { "a browser stays" } dd { (seconds(settings.session_idle_s)) " idle, " (seconds(settings.session_end_s)) " at most" } }
-                div { dt { "this address" } dd { code { (line(&settings.url)) } @for host in &settings.hosts { ", " code { (line(host)) } } } }
+                div { dt { "this address" } dd { code { (line(&settings.url)) } @for host in &settings.hosts { ", " code { (line(host)) } } " " code.dim { "[operator]" } } }
                 div { dt { "version" } dd { (settings.version) } }
             }
         }

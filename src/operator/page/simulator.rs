@@ -1,17 +1,21 @@
 //! What a call, or the last days, would meet under a draft of the policy.
 
 use maud::{Markup, html};
+use serde_json::json;
 
 use super::hold::reasons;
-use super::say::{class, moment, reversibility, route, score};
-use crate::operator::desk::{Changed, Replay, SimAnswer, SimCall, SimRoute, Simulator};
-use crate::operator::render::{line, thousands};
+use super::say::{class, link, moment, reversibility, route, score};
+use crate::operator::desk::{Changed, DraftLine, DraftView, Replay, SimAnswer, SimCall, SimRoute, Simulator};
+use crate::operator::render::{change, line, thousands};
 
 const EXAMPLE: &str =
     r#"{"server": "files", "tool": "write_file", "arguments": {"path": "/etc/hosts", "content": "…"}}"#;
 const DRAFT: &str = "[[rule]]\nid = \"notes-are-fine\"\ntool = \"write_file\"\nroute = \"execute\"\n";
 
 pub(super) fn page(simulator: &Simulator) -> Markup {
+    let text = simulator.draft.as_ref().map(|draft| &draft.text).or(simulator.file.as_ref());
+    let text = text.map(String::as_str).unwrap_or_default();
+    let name = simulator.draft.as_ref().map(|draft| draft.line.name.as_str());
     html! {
         h1 { "Simulator" }
         p.dim {
@@ -21,22 +25,66 @@ pub(super) fn page(simulator: &Simulator) -> Markup {
         form.sim id="sim" {
             div.sim-sides {
                 label { "Draft of the policy" span.dim { " (empty: as it is)" }
-                    textarea.mono name="draft" rows="14" spellcheck="false" placeholder=(DRAFT) { "\n" (simulator.file.as_deref().unwrap_or_default()) }
+                    textarea.mono name="draft" rows="14" spellcheck="false" placeholder=(DRAFT) { "\n" (text) }
                 }
                 div {
                     label { "One call" textarea.mono name="call" rows="6" spellcheck="false" placeholder=(EXAMPLE) {} }
-                    div.buttons { button.primary data-act="simulate-call" { "Judge this call" } }
+                    div.buttons { button.primary data-act="ask-call" data-only="draft" data-post="/op/v1/policy/simulate" { "Judge this call" } }
                     div.choices {
-                        label { "or the last" select name="days" {
+                        label { "or the last" select name="days" data-number {
                             option value="1" { "day" } option value="7" selected { "7 days" } option value="30" { "30 days" }
                         } }
-                        button data-act="simulate-replay" { "Replay the record" }
+                        button data-act="ask" data-only="draft days" data-post="/op/v1/policy/simulate" { "Replay the record" }
                     }
-                    p.error data-error hidden {}
+                    @if simulator.file.is_some() {
+                        div.choices {
+                            label { "Name" input name="name" value=[name] maxlength="64" pattern="[A-Za-z0-9._\\-]+" autocomplete="off" spellcheck="false"; }
+                            button data-act="post" data-only="name draft" data-post="/op/v1/policy/drafts" { "Save as draft" }
+                        }
+                    } @else { p.dim { "This daemon runs without a file: no draft can be put in force." } }
+                    p.error data-error role="alert" hidden {}
                 }
             }
         }
+        @if let Some(draft) = &simulator.draft { (self::draft(draft)) }
+        @if !simulator.drafts.is_empty() { (drafts(&simulator.drafts)) }
         div id="sim-answer" aria-live="polite" { @if let Some(answer) = &simulator.answer { (self::answer(answer)) } }
+    }
+}
+
+/// What putting it in force would change, and the button for it.
+fn draft(draft: &DraftView) -> Markup {
+    let path = link("/op/v1/policy/drafts/", &draft.line.name);
+    html! {
+        section.card {
+            h2 { "Draft " span.object { (line(&draft.line.name)) } }
+            p.card-facts { "saved by " b { (line(&draft.line.by)) } ", " (moment(draft.line.at_ms)) " UTC" }
+            @if draft.line.stale {
+                p.caution { b { "herma.toml has changed since." } " Compare the two, and save the draft again to put it in force." }
+            }
+            @if draft.now == draft.text { p.dim { "It says what the file says." } } @else { (change(&draft.now, &draft.text)) }
+            div.buttons {
+                @if !draft.line.stale {
+                    button.approve data-act="post" data-twice data-post={ (path) "/activate" } data-body=(json!({ "digest": draft.digest })) { "Put in force" }
+                }
+                button data-act="post" data-twice data-post={ (path) "/remove" } { "Remove" }
+            }
+            p.error data-error role="alert" hidden {}
+        }
+    }
+}
+
+fn drafts(drafts: &[DraftLine]) -> Markup {
+    html! {
+        section { h2 { "Drafts" }
+            ul.plain { @for draft in drafts {
+                li {
+                    a href=(link("/sim?draft=", &draft.name)) { (line(&draft.name)) } " "
+                    span.dim { "by " (line(&draft.by)) ", " (moment(draft.at_ms)) }
+                    @if draft.stale { " " span.badge { "the file has changed since" } }
+                }
+            } }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::store::StoreError;
 /// How long SQLite waits for another process to let go of the file.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("0001_holds.sql"),
     include_str!("0002_latches_reviews.sql"),
     include_str!("0003_warrants.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("0006_notices.sql"),
     include_str!("0007_erasure.sql"),
     include_str!("0008_review_undo.sql"),
+    include_str!("0009_drafts.sql"),
 ];
 
 /// Why a statement did not succeed, before it is known which file it was about.

@@ -44,7 +44,10 @@ async fn whoever_is_in_crisis_hears_nothing_that_no_person_has_seen() {
 async fn rewrite(scene: &Scene, hold: &str, text: &str) {
     let changed = scene.work("changed.json");
     std::fs::write(&changed, json!({ "text": text }).to_string()).unwrap();
-    let edited = scene.house.cli(&["holds", "edit", hold, "--arguments", changed.to_str().unwrap()]).await;
+    let typed = scene.house.to_type(hold).await.unwrap();
+    let edit =
+        ["holds", "edit", hold, "--arguments", changed.to_str().unwrap(), "--yes-irreversible", &typed];
+    let edited = scene.house.cli(&edit).await;
     assert!(edited.status.success(), "{}", String::from_utf8_lossy(&edited.stderr));
 }
 

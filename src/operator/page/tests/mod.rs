@@ -2,7 +2,7 @@ mod sample;
 
 use sample::Sample;
 
-use super::{asset, hold, render};
+use super::{asset, render};
 
 /// In every text of every view: markup, and characters that hide or turn around.
 const PAYLOAD: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\u{202e}\u{200b}";
@@ -13,8 +13,8 @@ fn no_text_of_a_view_becomes_markup_or_hides_on_any_page() {
     let hostile = Sample(|text: &str| format!("{text}{PAYLOAD}")).pages();
     for ((name, frame, page), (_, bad_frame, bad_page)) in honest.into_iter().zip(hostile) {
         let (good, bad) = (render(&frame, &page), render(&bad_frame, &bad_page));
-        assert_eq!(good.matches("<script").count(), 1, "{name}");
-        assert_eq!(bad.matches("<script").count(), 1, "{name}");
+        assert!((1..=2).contains(&good.matches("<script").count()), "{name}");
+        assert_eq!(good.matches("<script").count(), bad.matches("<script").count(), "{name}");
         assert!(!bad.contains("<img"), "{name}");
         // In attributes such characters are bytes; between tags they would be seen, or rather not.
         let mut inside = false;
@@ -50,18 +50,6 @@ fn the_count_of_what_waits_stands_in_the_title() {
 }
 
 #[test]
-fn what_cannot_be_typed_is_not_asked_for() {
-    let mut view = Sample(str::to_owned).critical();
-    assert_eq!(hold::typed(&view), Some("site/"));
-    for wrong in ["a\u{202e}b", "pаypal", "two  blanks", " edge", ""] {
-        view.typed = Some(wrong.into());
-        assert_eq!(hold::typed(&view), Some("h-n4tq7zb"), "{wrong:?}");
-    }
-    view.typed = None;
-    assert_eq!(hold::typed(&view), None);
-}
-
-#[test]
 fn nothing_is_offered_twice_and_a_crisis_offers_no_shortcut() {
     let sample = Sample(str::to_owned);
     let crisis = render(&sample.frame(), &super::Page::Hold(Box::new(sample.crisis())));
@@ -70,6 +58,25 @@ fn nothing_is_offered_twice_and_a_crisis_offers_no_shortcut() {
     let inbox = render(&sample.frame(), &super::Page::Inbox(sample.inbox()));
     let picks = inbox.matches("data-act=\"pick\"").count();
     assert_eq!(picks, 3, "only what is neither a crisis nor critical is decided in a batch");
+}
+
+const SCRIPTS: [&str; 4] = ["herma.js", "cards.js", "reviews.js", "door.js"];
+
+fn script(name: &str) -> &'static str {
+    std::str::from_utf8(asset(name).unwrap().bytes).unwrap()
+}
+
+#[test]
+fn every_button_of_a_page_does_something_there() {
+    for (name, frame, page) in Sample(str::to_owned).pages() {
+        let document = render(&frame, &page);
+        let loaded = SCRIPTS.iter().filter(|file| document.contains(&format!("\"/assets/{file}\"")));
+        let loaded: String = loaded.map(|file| script(file)).collect();
+        for act in document.split("data-act=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let known = [format!("  {act}: "), format!("  \"{act}\": "), format!("  {act},\n")];
+            assert!(known.iter().any(|known| loaded.contains(known)), "{name}: nothing does {act}");
+        }
+    }
 }
 
 #[test]
@@ -89,13 +96,21 @@ fn a_page_says_who_may_decide_and_when_nobody_may() {
 
 #[test]
 fn the_files_of_the_pages_are_small_and_make_no_markup() {
-    let script = std::str::from_utf8(asset("herma.js").unwrap().bytes).unwrap();
-    for sink in
-        ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "eval(", "Function("]
-    {
-        assert!(!script.contains(sink), "{sink}");
+    for file in SCRIPTS {
+        let script = script(file);
+        for sink in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "DOMParser",
+            "eval(",
+            "Function(",
+        ] {
+            assert!(!script.contains(sink), "{file}: {sink}");
+        }
+        assert!(script.len() < 16 * 1024, "{file}: {}", script.len());
     }
-    assert!(script.len() < 36 * 1024, "{}", script.len());
     assert!(asset("herma.css").is_some_and(|file| file.content_type.starts_with("text/css")));
     assert!(asset("../mod.rs").is_none());
 }

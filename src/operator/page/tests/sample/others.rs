@@ -1,5 +1,9 @@
 //! What the pages beside the inbox and its holds show.
 
+use crate::notify::{ChannelView, Overview};
+use crate::store::{ChannelOff, Notice};
+use crate::warrants::Terms;
+
 use super::*;
 
 impl<F: Fn(&str) -> String> Sample<F> {
@@ -119,7 +123,26 @@ impl<F: Fn(&str) -> String> Sample<F> {
                 verdict: None,
             }],
             more: 0,
+            flags: vec![FlagView {
+                server: self.t("files"),
+                tool: self.t("move_file"),
+                by: self.t("ada"),
+                reason: self.t("it moved the wrong one"),
+                at_ms: NOW - 60_000,
+            }],
         }
+    }
+
+    fn drafts(&self) -> (DraftLine, DraftView) {
+        let line = DraftLine { name: self.t("quiet"), by: self.t("ada"), at_ms: NOW - 60_000, stale: false };
+        let text = format!("[[rule]]\nid = \"{}\"\nroute = \"execute\"\n", self.t("notes"));
+        let view = DraftView {
+            line: DraftLine { stale: true, ..line.clone() },
+            text,
+            digest: DIGEST.into(),
+            now: self.t("[policy]\nmode = \"enforce\"\n"),
+        };
+        (line, view)
     }
 
     pub(in crate::operator::page::tests) fn simulator(&self) -> Simulator {
@@ -152,6 +175,8 @@ impl<F: Fn(&str) -> String> Sample<F> {
             mode: "enforce".into(),
             profile: "balanced".into(),
             file: Some("[[rule]]\nid = \"no-deploys\"\ntool = \"deploy\"\nroute = \"block\"\n".into()),
+            drafts: vec![self.drafts().0],
+            draft: Some(self.drafts().1),
             answer: Some(SimAnswer::Replay(replay)),
         }
     }
@@ -159,6 +184,7 @@ impl<F: Fn(&str) -> String> Sample<F> {
     pub(in crate::operator::page::tests) fn warrants(&self) -> WarrantBook {
         let link = |id: &str, parent: Option<&str>, terms: &[&str]| WarrantLink {
             id: self.t(id),
+            hex: self.t("019a1"),
             parent: parent.map(|parent| self.t(parent)),
             issuer: self.t("5e884898da28047151d0e56f8dc62927"),
             holder: self.t("9b74c9897bac770ffc029102a200c5de"),
@@ -175,6 +201,7 @@ impl<F: Fn(&str) -> String> Sample<F> {
                 party: self.t("agent:hermes"),
                 by: self.t("ada"),
                 at_ms: Some(NOW - 9_000_000),
+                here: true,
                 refused: None,
                 chain: vec![
                     link("tnu_wrt_019a1", None, &[]),
@@ -193,7 +220,55 @@ impl<F: Fn(&str) -> String> Sample<F> {
                 reason: self.t("retired"),
             }],
             no_warrant: self.t("the policy alone decides"),
+            terms: self.terms(),
+            learned: self.some("12 of 14"),
+            preview: Some(Box::new(WarrantPreview {
+                terms: self.terms(),
+                chain: vec![link("tnu_wrt_019a3", None, &["path under /srv"])],
+                inside: self.some("tnu_wrt_019a2"),
+                of_record: true,
+                days: 7,
+                calls: 1_204,
+                allowed: 1_100,
+                held: 2,
+                refused: 100,
+                unknown: 2,
+                whys: vec![ReplayedWhy {
+                    said: "refused",
+                    why: self.t("send: the tool is not among those that are granted"),
+                    count: 100,
+                    call: self.t("c-12"),
+                }],
+                cut: true,
+            })),
         }
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            party: self.t("agent:hermes"),
+            allow: self.t("write_file:path=/srv"),
+            life: self.some("8h"),
+            calls: Some(20),
+        }
+    }
+
+    fn messages(&self) -> Overview {
+        let off = ChannelOff { channel: self.t("phone"), since_ms: NOW - 60_000, why: self.t("HTTP 410") };
+        let notice = Notice {
+            id: self.t("msg_1"),
+            channel: self.t("phone"),
+            about: "test".into(),
+            body: String::new(),
+            dead: true,
+            attempts: 12,
+            created_ms: NOW - 60_000,
+            next_ms: NOW,
+            error: self.some("the receiver answered HTTP 500"),
+        };
+        let channel =
+            ChannelView { name: self.t("phone"), kind: "ntfy", host: self.t("ntfy.example"), off: Some(off) };
+        Overview { channels: vec![channel], notices: vec![notice] }
     }
 
     pub(in crate::operator::page::tests) fn audit(&self) -> AuditPage {
@@ -253,6 +328,12 @@ impl<F: Fn(&str) -> String> Sample<F> {
             file: self.some("/home/ada/.config/herma/herma.toml"),
             url: self.t("http://herma.localhost:4590/"),
             hosts: vec![self.t("box.example:8443")],
+            messages: self.messages(),
+            approvals: vec![self.t("2 people of ada, bob, by passkey or better")],
+            holds_per_session: 16,
+            holds_per_agent: 64,
+            arguments_kept_ms: Some(30 * 86_400_000),
+            decisions_kept_ms: None,
             hold_expires_s: 3600,
             ticket_s: 900,
             session_idle_s: 1800,
