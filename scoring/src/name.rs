@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::rules::{Fields, Rule, Rules, Signal, Spoken, pack};
+use crate::rules::{Fields, Noun, Rule, Rules, Signal, Spoken, pack};
 use crate::weigh::{Findings, Place};
 use crate::{Context, Definition, Reversibility, SideEffect};
 
@@ -30,7 +30,20 @@ pub(crate) fn guess<'r>(
         words(tool).into_iter().filter(|word| word.len() == 1 || !own.contains(word)).collect();
     let named = rules.lexicon.verb(&words, usize::MAX);
     let ordered = action(arguments, rules);
-    let opening = context.definition.map(opening).unwrap_or_default();
+    let mut openings = context.definition.map(openings).into_iter().flatten();
+    let mut opening = openings.next().unwrap_or_default();
+    // Where neither the name nor its opening has a verb, a description may come to the point later.
+    if named.is_none() && rules.lexicon.verb(&opening, 2).is_none() {
+        let speaks = |clause: &Vec<String>| {
+            let verb = rules.lexicon.verb(clause, 2).is_some_and(|said| !said.weak);
+            // "Read-only methods are allowed" reads nothing.
+            verb && clause.get(1).is_none_or(|second| second != "only")
+        };
+        opening = openings.find(speaks).unwrap_or(opening);
+    }
+    // What a description says is done to, before it says where and for whom.
+    let object = opening.iter().position(|word| PLACES.contains(&word.as_str())).unwrap_or(opening.len());
+    let object = opening.get(..object).unwrap_or_default();
     // A word that opens the name and the description is a verb, though nobody knows it: a word after it that might
     // be read as one is a noun (`dispense_sample`, "Dispenses a sample").
     let strange = words.first().filter(|word| opening.first() == Some(*word) && !rules.lexicon.knows(word));
@@ -38,7 +51,7 @@ pub(crate) fn guess<'r>(
         named.filter(|name| strange.is_none() || !(name.weak || name.class() == SideEffect::ReadOnly));
     let said = rules
         .lexicon
-        .verb(&opening, 2)
+        .verb(object, 2)
         .filter(|said| ordered.is_none() && !said.vague && !(said.weak && strange.is_some()));
     let trusted = context.trusted_server
         && context.definition.is_some_and(|definition| definition.hints.read_only == Some(true));
@@ -83,12 +96,13 @@ pub(crate) fn guess<'r>(
     let looks = rule.effect.class == SideEffect::ReadOnly
         && words.first().is_some_and(|word| rules.lexicon.looks(word));
     let mut last: Option<&str> = None;
-    // What a description says is done to, before it says where and for whom.
-    let object = opening.iter().position(|word| PLACES.contains(&word.as_str())).unwrap_or(opening.len());
-    let object = opening.get(..object.min(6)).unwrap_or_default();
-    let told = rules.lexicon.nouns(object, false).filter(|noun| acts && !noun.telling);
-    let spoken = rules.lexicon.nouns(&words, acts).chain(told);
-    for noun in spoken.filter(|noun| !(noun.telling && looks)) {
+    let object = object.get(..object.len().min(6)).unwrap_or_default();
+    let told = rules.lexicon.nouns(object, &[], false).filter(|noun| acts && !noun.telling);
+    let spoken = rules.lexicon.nouns(&words, &own, acts).chain(told);
+    // Beside a verb that reads, a noun tells what is shown and not what is done.
+    let reads = rule.effect.class == SideEffect::ReadOnly && named.is_some_and(|name| !name.weak);
+    let shown = |noun: &&Noun| !reads || noun.telling || noun.rule.effect.class == SideEffect::ReadOnly;
+    for noun in spoken.filter(shown).filter(|noun| !(noun.telling && looks)) {
         if last != Some(noun.rule.id.as_str()) {
             findings.add(&noun.rule, Place::default());
         }
@@ -131,10 +145,15 @@ fn action<'r>(arguments: &Value, rules: &'r Rules) -> Option<&'r Rule> {
     )
 }
 
-/// The verbs a description opens with: "Read, send or schedule messages" opens with three.
-fn opening(definition: &Definition) -> Vec<String> {
+/// How the first clauses of a description open.
+fn openings(definition: &Definition) -> impl Iterator<Item = Vec<String>> {
     let text = definition.description.trim_start();
-    let sentence = text.split(['.', '\n']).next().unwrap_or_default();
+    let clauses = text.split(['.', '\n', ':']).filter(|clause| !clause.trim().is_empty());
+    clauses.take(4).map(opening)
+}
+
+/// The verbs a clause opens with: "Read, send or schedule messages" opens with three.
+fn opening(sentence: &str) -> Vec<String> {
     let sentence = sentence.get(..sentence.floor_char_boundary(OPENING)).unwrap_or_default();
     let mut words: Vec<String> = Vec::new();
     for (index, part) in sentence.split(',').enumerate() {
@@ -149,6 +168,10 @@ fn opening(definition: &Definition) -> Vec<String> {
         }
         words.extend(part.skip_while(|word| index > 0 && joins(word)));
     }
+    // "Enable or disable" sets, whichever way.
+    if words.iter().any(|word| SETS.iter().any(|(on, _)| word == on)) {
+        words.retain(|word| !SETS.iter().any(|(_, off)| word == off));
+    }
     // "Retrieve and delete" joins two verbs, "accounts and transfers" does not.
     let list = words.iter().take_while(|word| !joins(word)).count();
     if list > 1 {
@@ -159,6 +182,9 @@ fn opening(definition: &Definition) -> Vec<String> {
 
 /// After these, a description says where, for whom or how.
 const PLACES: [&str; 10] = ["in", "for", "from", "on", "by", "with", "at", "using", "into", "within"];
+
+/// Opposites that are named together where a tool does either.
+const SETS: [(&str, &str); 3] = [("enable", "disable"), ("activate", "deactivate"), ("show", "hide")];
 
 fn joins(word: &str) -> bool {
     matches!(word, "and" | "or")

@@ -42,11 +42,23 @@ pub(crate) fn is_bare_statement(text: &str) -> bool {
     }
 }
 
+/// A client's own word for a question about the database: `\\dt`, `\\l`.
+fn describes(text: &str) -> bool {
+    let word = text.trim();
+    let letters = word.strip_prefix('\\').filter(|rest| !rest.contains('\\'));
+    letters.is_some_and(|rest| {
+        rest.starts_with(['d', 'l', 'z']) || matches!(rest, "conninfo" | "timing" | "x" | "?" | "h")
+    })
+}
+
 /// Adds what each statement does.
 pub(crate) fn read<'r>(text: &str, at: &Place, rules: &'r Rules, findings: &mut Findings<'r>) {
     let Some(patterns) = rules.patterns.get(&Scope::Sql) else {
         return;
     };
+    if describes(text) {
+        return;
+    }
     let bare = without_literals(text);
     let mut known = true;
     for statement in bare.split(';').filter(|statement| !statement.trim().is_empty()) {

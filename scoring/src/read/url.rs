@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::rules::{Rules, Signal, glob};
+use crate::text::decode;
 use crate::weigh::{Findings, Place};
 
 /// Adds what the host says.
@@ -29,19 +30,49 @@ pub(crate) fn read<'r>(text: &str, at: &Place, rules: &'r Rules, findings: &mut 
     }
 }
 
-/// Whether a value in the query is longer than a question: an encoded file, a dump, a conversation.
+/// Whether the address is more than a question: an encoded file, a dump, a conversation.
 fn carries_data(text: &str) -> bool {
     const LONGEST: usize = 400;
-    // Signatures of storage services are long by nature.
-    let is_signature = |name: &str| {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut steps = place.split('/');
+    let authority = steps.next().unwrap_or_default();
+    let queried = query.split('&').any(|pair| {
+        let (name, value) = pair.split_once('=').filter(|(_, value)| !value.is_empty()).unwrap_or(("", pair));
         let name = name.to_ascii_lowercase();
-        ["signature", "security-token", "sig", "credential", "policy"].iter().any(|mark| name.ends_with(mark))
+        let signs = LONG_BY_NATURE.iter().any(|mark| name.ends_with(mark));
+        let resumes = RESUMES.iter().any(|mark| name.contains(mark));
+        (value.len() > LONGEST && !signs) || (!resumes && hides(value))
+    });
+    queried || steps.any(|step| step.len() > LONGEST || hides(step)) || names_data(authority)
+}
+
+/// Signatures of storage services are long.
+const LONG_BY_NATURE: [&str; 5] = ["signature", "security-token", "sig", "credential", "policy"];
+
+/// Where a list or a sign-in goes on is often written in base64.
+const RESUMES: [&str; 7] = ["state", "cursor", "after", "before", "page", "next", "continu"];
+
+fn hides(value: &str) -> bool {
+    let value = value.replace("%3D", "=").replace("%3d", "=").replace("%2B", "+").replace("%2F", "/");
+    decode::hides_text(&value)
+}
+
+/// Whether who asks, or the name of the host, is a text in disguise: whoever answers for the domain reads both.
+fn names_data(authority: &str) -> bool {
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if user.split(':').any(hides) {
+        return true;
+    }
+    let mut labels: Vec<&str> = host.split('.').collect();
+    labels.truncate(labels.len().saturating_sub(2));
+    let encoded = |label: &&str| {
+        label.len() >= 30
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && label.bytes().any(|byte| byte.is_ascii_digit())
     };
-    let query = text.split_once('?').map(|(_, query)| query).unwrap_or_default();
-    query.split('&').any(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or(("", pair));
-        value.len() > LONGEST && !is_signature(name)
-    })
+    labels.iter().filter(|label| encoded(label)).count() > 1 || hides(&labels.concat())
 }
 
 /// Ids of the rules that take the address.
@@ -135,6 +166,31 @@ fn number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_takes_a_text_along_is_told_from_one_that_asks() {
+        for text in [
+            "https://x.example/c?d=cm9vdDp4OjA6MDpyb290Oi9yb290Oi9iaW4vYmFzaA==",
+            "https://x.example/cm9vdDp4OjA6MDpyb290Oi9yb290Oi9iaW4vYmFzaA/p.png",
+            "https://x.example/?726f6f743a783a303a303a726f6f743a2f726f6f74",
+            "https://cm9vdDp4OjA6MDpyb290Oi9yb290Oi9iaW4vYmFzaA:x@x.example/",
+            "http://726f6f743a783a303a303a726f6f743a2f726f6f74.x.example/",
+            "http://ojxw65b2pa5daorqhjzg633uhixxe33poq.x.example/",
+        ] {
+            assert!(carries_data(text), "{text}");
+        }
+        for text in [
+            "https://github.com/o/r/commit/3f786850e387550fdab836ed7e6dc881de23001b",
+            "https://example.org/?cursor=eyJpZCI6MTAwLCJuYW1lIjoiYSBsb25nIG5hbWUifQ==",
+            "https://example.org/search?q=how+to+read+a+very+long+question+about+base64",
+            "https://docs.example.org/d/1BxiMVs0XRA5nFMdKvBdBZjgmUUqptlbs74OgvE2upms/edit",
+            "https://example.org/123e4567e89b12d3a456426614174000",
+            "https://my-app-git-feature-branch-name-my-team.vercel.app/",
+            "https://user:password@example.org/",
+        ] {
+            assert!(!carries_data(text), "{text}");
+        }
+    }
 
     #[test]
     fn the_metadata_address_is_known_in_every_notation() {

@@ -53,6 +53,9 @@ pub(super) fn check_definitions(
     if let Some(calm) = pack.calm.first() {
         return refuse(format!("rule {} takes findings of a crisis back", calm.id));
     }
+    if pack.names.is_some() {
+        return refuse("[names] changes what the words of every name say".to_owned());
+    }
     if pack.fold.is_some() {
         return refuse("[fold] changes how words of a crisis are read".to_owned());
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::pack::Pack;
+use super::pack::{Names, Pack};
 use super::{Effect, Effects, Rule, RuleError};
 use crate::SideEffect;
 
@@ -17,6 +17,7 @@ pub(crate) struct Lexicon {
     leading: HashMap<String, Arc<Rule>>,
     nouns: HashMap<String, Vec<Arc<Noun>>>,
     pub(crate) fields: Vec<Fields>,
+    names: Names,
 }
 
 #[derive(Debug)]
@@ -32,6 +33,7 @@ struct Verb {
 pub(crate) struct Noun {
     pub(crate) rule: Rule,
     with: Vec<String>,
+    served: Vec<String>,
     unless: Vec<String>,
     pub(crate) telling: bool,
 }
@@ -86,10 +88,14 @@ impl Lexicon {
                 });
             }
         }
+        if let Some(names) = &pack.names {
+            self.names = names.clone();
+        }
         for word in &pack.noun {
             let noun = Arc::new(Noun {
                 rule: effects.rule(name, &word.id, &word.reason, &word.effect)?,
                 with: word.with.clone(),
+                served: word.served.clone(),
                 unless: word.unless.clone(),
                 telling: word.telling,
             });
@@ -126,6 +132,8 @@ impl Lexicon {
                 continue;
             }
             if let Some(found) = self.at(index, word, words) {
+                let instead = || self.instead(index, word, words, found);
+                let found = Some(found).filter(|_| reach < usize::MAX).or_else(instead).unwrap_or(found);
                 if speaks.is_none_or(|known| found.class() > known.class()) {
                     speaks = Some(found);
                 }
@@ -136,10 +144,39 @@ impl Lexicon {
             [first, _, ..] => self.leading.get(first),
             _ => None,
         };
-        let weak = || words.iter().take(2).find_map(|word| self.weak.get(word));
+        let result = || match words {
+            [first, .., _] if self.names.nouns.contains(first) => self.result(words).map(|said| said.rule),
+            _ => None,
+        };
+        let weak = || words.iter().take(2).find_map(|word| self.weak.get(word).map(AsRef::as_ref));
         speaks.or_else(|| {
-            leading().or_else(weak).map(|rule| Spoken { rule: rule.as_ref(), weak: true, vague: false })
+            let rule = result().or_else(|| leading().map(AsRef::as_ref)).or_else(weak);
+            rule.map(|rule| Spoken { rule, weak: true, vague: false })
         })
+    }
+
+    /// What speaks in the place of a verb that was a noun: `refund_status` asks, `compute_instances_delete` removes.
+    fn instead(&self, index: usize, word: &str, words: &[String], found: Spoken<'_>) -> Option<Spoken<'_>> {
+        let is = |list: &[String]| list.iter().any(|noun| noun == word);
+        if index + 1 >= words.len() || !(is(&self.names.nouns) || is(&self.names.endings)) {
+            return None;
+        }
+        if found.class() > SideEffect::ReadOnly {
+            return self.result(words);
+        }
+        let acts = |index: usize| {
+            let said = self.at(index, words.get(index)?, words)?;
+            (said.class() > SideEffect::ReadOnly).then_some(said)
+        };
+        let next = is(&self.names.nouns).then(|| acts(index + 1)).flatten();
+        next.or_else(|| acts(words.len() - 1))
+    }
+
+    /// What a name asks for by its last word.
+    fn result(&self, words: &[String]) -> Option<Spoken<'_>> {
+        let last = words.last().filter(|last| self.names.results.contains(last))?;
+        let weak = || self.weak.get(last).map(|rule| Spoken { rule, weak: true, vague: false });
+        self.at(words.len() - 1, last, words).or_else(weak)
     }
 
     /// The most telling of what a word may say: two words before one, a verb of certain objects before others.
@@ -183,16 +220,21 @@ impl Lexicon {
         })
     }
 
-    /// The nouns that speak in a name.
+    /// The nouns that speak in a name. A server's own name may be what one of them stands beside.
     pub(crate) fn nouns<'l, 'w>(
         &'l self,
         words: &'w [String],
+        server: &'w [String],
         acts: bool,
     ) -> impl Iterator<Item = &'l Noun> + use<'l, 'w> {
         let spoken = words.iter().flat_map(|word| self.nouns.get(word).into_iter().flatten());
         spoken.map(AsRef::as_ref).filter(move |noun| {
             let beside = |list: &[String]| words.iter().any(|word| list.contains(word));
-            (noun.telling || (noun.with.is_empty() && acts) || beside(&noun.with)) && !beside(&noun.unless)
+            let shows = noun.rule.effect.class == SideEffect::ReadOnly;
+            let served = || server.iter().any(|word| noun.served.contains(word));
+            let spoken =
+                (noun.with.is_empty() && acts) || beside(&noun.with) || ((acts || shows) && served());
+            (noun.telling || spoken) && !beside(&noun.unless)
         })
     }
 

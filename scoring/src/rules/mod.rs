@@ -25,7 +25,7 @@ use crate::Undo;
 use crate::text::fold_pattern;
 pub(crate) use crisis::{CalmRule, CrisisRule, CrisisRules, Owner};
 use lexicon::Lexicon;
-pub(crate) use lexicon::{Fields, Spoken};
+pub(crate) use lexicon::{Fields, Noun, Spoken};
 use pack::Pack;
 pub(crate) use pack::{Effect, Model, Parties, Signal};
 pub(crate) use patterns::Patterns;

@@ -21,6 +21,7 @@ pub(crate) struct Pack {
     pub(crate) tool: Vec<Tool>,
     pub(crate) verb: Vec<Word>,
     pub(crate) noun: Vec<Word>,
+    pub(crate) names: Option<Names>,
     pub(crate) fields: Vec<Fields>,
     pub(crate) roles: BTreeMap<Role, Vec<String>>,
     pub(crate) dispatcher: Vec<Dispatcher>,
@@ -312,6 +313,9 @@ pub(crate) struct Word {
     /// It speaks only where one of these words is in the name too.
     #[serde(default)]
     pub(crate) with: Vec<String>,
+    /// As `with`, where the word is in the name of the server.
+    #[serde(default)]
+    pub(crate) served: Vec<String>,
     /// It is silent where one of these words is in the name too.
     #[serde(default)]
     pub(crate) unless: Vec<String>,
@@ -319,6 +323,18 @@ pub(crate) struct Word {
     pub(crate) matches: Vec<String>,
     #[serde(default, rename = "not_match")]
     pub(crate) differs: Vec<String>,
+}
+
+/// Words of names that mean another thing beside others.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Names {
+    /// Verbs that are nouns as well: a verb after them speaks instead.
+    pub(crate) nouns: Vec<String>,
+    /// Verbs instead of which only one at the end of the name speaks.
+    pub(crate) endings: Vec<String>,
+    /// What is asked for, at the end of a name: `refund_status`.
+    pub(crate) results: Vec<String>,
 }
 
 /// Fields of a tool, in its schema or in a call, that say together what it is for.

@@ -108,12 +108,18 @@ pub(crate) struct Patterns {
 impl Patterns {
     /// Every pattern found in `text`, with the byte range of its first match.
     pub(crate) fn find<'r>(&'r self, text: &str) -> Vec<(&'r Rule, (usize, usize))> {
+        self.find_where(text, |_| true)
+    }
+
+    /// As `find`, of what `counts` alone.
+    pub(crate) fn find_where<'r>(
+        &'r self,
+        text: &str,
+        counts: impl Fn(&[u8]) -> bool + Copy,
+    ) -> Vec<(&'r Rule, (usize, usize))> {
         let called = self.stems.called(text.as_bytes());
-        called
-            .into_iter()
-            .filter_map(|index| self.compiled.get(index))
-            .filter_map(|pattern| pattern.find(text))
-            .collect()
+        let called = called.into_iter().filter_map(|index| self.compiled.get(index));
+        called.filter_map(|pattern| pattern.find(text, counts)).collect()
     }
 
     pub(crate) fn any(&self, text: &str) -> bool {
@@ -122,11 +128,12 @@ impl Patterns {
 }
 
 impl Compiled {
-    fn find(&self, text: &str) -> Option<(&Rule, (usize, usize))> {
+    fn find(&self, text: &str, counts: impl Fn(&[u8]) -> bool) -> Option<(&Rule, (usize, usize))> {
         let span = match &self.expression {
             Some(expression) => {
                 let mut found = expression.get()?.find_iter(text.as_bytes());
-                let found = found.find(|found| self.entropy <= entropy(found.as_bytes()))?;
+                let found = found
+                    .find(|found| self.entropy <= entropy(found.as_bytes()) && counts(found.as_bytes()))?;
                 (found.start(), found.end())
             }
             None => {

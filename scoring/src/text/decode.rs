@@ -41,9 +41,7 @@ pub(super) fn readings(text: &str, turned: bool, backward: bool) -> Vec<String> 
     }
     let is_gap = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b':' | b',');
     for word in bytes.split(is_gap).filter(|word| word.len() >= 12) {
-        texts.extend(base64(word));
-        texts.extend(hex(word));
-        texts.extend(base32(word));
+        texts.extend([base64(word), hex(word), base32(word)].into_iter().flatten().filter_map(wording));
     }
     texts
 }
@@ -148,7 +146,22 @@ fn without_tags(text: &str) -> String {
     shown
 }
 
-fn base64(word: &[u8]) -> Option<String> {
+/// Whether a word is a text in another spelling. Of bytes without meaning so many are never all letters.
+pub(crate) fn hides_text(word: &str) -> bool {
+    const LEAST: usize = 12;
+    let printed = |byte: &u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+    let plain = |bytes: Vec<u8>| bytes.len() >= LEAST && bytes.iter().all(printed);
+    if word.len() <= LEAST {
+        return false;
+    }
+    // A number may happen to spell letters in hexadecimal.
+    let number = word.bytes().all(|byte| byte.is_ascii_digit());
+    base64(word.as_bytes()).is_some_and(plain)
+        || (!number && hex(word.as_bytes()).is_some_and(plain))
+        || base32(word.to_ascii_uppercase().as_bytes()).is_some_and(plain)
+}
+
+fn base64(word: &[u8]) -> Option<Vec<u8>> {
     unpacked(word, 6, |letter| match letter {
         b'A'..=b'Z' => Some(letter - b'A'),
         b'a'..=b'z' => Some(letter - b'a' + 26),
@@ -159,7 +172,7 @@ fn base64(word: &[u8]) -> Option<String> {
     })
 }
 
-fn base32(word: &[u8]) -> Option<String> {
+fn base32(word: &[u8]) -> Option<Vec<u8>> {
     unpacked(word, 5, |letter| match letter {
         b'A'..=b'Z' => Some(letter - b'A'),
         b'2'..=b'7' => Some(letter - b'2' + 26),
@@ -168,7 +181,7 @@ fn base32(word: &[u8]) -> Option<String> {
 }
 
 /// The bytes behind letters that stand for `width` bits each.
-fn unpacked(word: &[u8], width: u32, value: impl Fn(u8) -> Option<u8>) -> Option<String> {
+fn unpacked(word: &[u8], width: u32, value: impl Fn(u8) -> Option<u8>) -> Option<Vec<u8>> {
     let mut bits = 0u32;
     let mut count = 0;
     let mut bytes = Vec::with_capacity(word.len());
@@ -181,16 +194,16 @@ fn unpacked(word: &[u8], width: u32, value: impl Fn(u8) -> Option<u8>) -> Option
             bytes.push((bits >> count & 0xff) as u8);
         }
     }
-    wording(bytes)
+    Some(bytes)
 }
 
-fn hex(word: &[u8]) -> Option<String> {
+fn hex(word: &[u8]) -> Option<Vec<u8>> {
     if word.len() < 16 || !word.len().is_multiple_of(2) || !word.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     let pairs = word.chunks_exact(2);
     let bytes = pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-    wording(bytes.collect::<Option<Vec<u8>>>()?)
+    bytes.collect()
 }
 
 /// Bytes that are words and not just bytes.

@@ -7,7 +7,7 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 use unicode_security::confusable_detection::skeleton;
 
 mod cipher;
-mod decode;
+pub(crate) mod decode;
 mod disguise;
 mod letters;
 mod spelling;

@@ -40,9 +40,17 @@ impl Walk<'_, '_> {
                 self.attempt(|walk| {
                     walk.run(rest, Flow::default());
                 });
-            } else if unknown && self.reads_as_command(arg) {
+            } else if unknown && self.reads_as_command(&arg.text) {
                 self.attempt(|walk| {
                     walk.text(&arg.text, Flow::default());
+                });
+            } else if let Some(text) = handed(args, index).filter(|text| self.reads_as_command(text)) {
+                self.attempt(|walk| {
+                    walk.text(text, Flow::default());
+                });
+            } else if !unknown && arg.text == "--" && runs_rest(args.get(..index)) {
+                self.attempt(|walk| {
+                    walk.run(rest.get(1..).unwrap_or_default(), Flow::default());
                 });
             }
         }
@@ -70,8 +78,8 @@ impl Walk<'_, '_> {
     }
 
     /// A text that opens with a program and holds an option, a path or an operator: prose has none.
-    fn reads_as_command(&self, arg: &Arg) -> bool {
-        let mut words = arg.text.split_whitespace();
+    fn reads_as_command(&self, text: &str) -> bool {
+        let mut words = text.split_whitespace();
         words.next().is_some_and(|first| self.is_program(first))
             && words.any(|word| {
                 word.starts_with(['-', '/', '~', '|', '>', '+'])
@@ -79,4 +87,27 @@ impl Walk<'_, '_> {
                     || word.contains("://")
             })
     }
+}
+
+/// What is handed over to be run: `--pre-hook 'rm -rf x'`, `--exec='rm -rf x'`, `alias.x='!rm -rf x'`.
+fn handed(args: &[Arg], index: usize) -> Option<&str> {
+    const RUN: [&str; 16] = [
+        "command", "cmd", "exec", "hook", "script", "run", "pager", "editor", "rsh", "askpass", "shell",
+        "program", "handler", "wrapper", "under", "launcher",
+    ];
+    let text = args.get(index)?.text.as_str();
+    let runs =
+        |option: &str| option.starts_with("--") && option.split(['-', '_']).any(|word| RUN.contains(&word));
+    if let Some((name, value)) = text.split_once('=')
+        && !name.contains(' ')
+    {
+        return value.strip_prefix('!').or_else(|| runs(name).then_some(value));
+    }
+    let option = index.checked_sub(1).and_then(|before| args.get(before));
+    option.is_some_and(|option| runs(&option.text)).then_some(text)
+}
+
+/// `opam exec -- make`: a subcommand said that what follows is run.
+fn runs_rest(before: Option<&[Arg]>) -> bool {
+    before.into_iter().flatten().any(|arg| matches!(arg.text.as_str(), "exec" | "dlx" | "x"))
 }

@@ -234,9 +234,12 @@ impl<'r> Walk<'_, 'r> {
             }
         }
         if natures.is_empty() && !says && !looks {
-            for arg in args.iter().filter(|arg| arg.text.starts_with(['/', '~', '.', '@'])) {
-                let path = arg.text.trim_start_matches('@');
-                if path::is_guarded(path, self.context, self.rules) {
+            for arg in args {
+                // `text/plain:/etc/shadow`, `file:///etc/shadow`, `--input=/etc/shadow`.
+                let value = arg.text.split_once("file://").map_or(arg.text.as_str(), |(_, path)| path);
+                let value = value.split_once([':', '=']).map_or(value, |(_, value)| value);
+                let path = value.trim_start_matches('@');
+                if path.starts_with(['/', '~', '.']) && path::is_guarded(path, self.context, self.rules) {
                     self.touch(path, Use::Read);
                 }
             }
@@ -408,6 +411,8 @@ impl<'r> Walk<'_, 'r> {
                 self.signal(Signal::ShellRemoteCode)
             }
             None if head.contains('/') && self.privileged => self.signal(Signal::ShellPrivilegedUnknown),
+            // `npx https://x.example/p.tgz`: the package is what is there now.
+            None if head.contains("://") => self.signal(Signal::ShellRemoteCode),
             None if head.contains('/') => self.signal(Signal::ShellScriptUnread),
             None => self.signal(Signal::ShellUnknownProgram),
         }
@@ -515,8 +520,9 @@ impl<'r> Walk<'_, 'r> {
 const SILENT: [&str; 9] = ["cd", "pushd", "export", "set", "unset", "mkdir", "touch", "true", ":"];
 
 /// Options by which a program only says what it would do.
-const QUIET: [&str; 16] = [
+const QUIET: [&str; 17] = [
     "--help",
+    "-help",
     "--dry-run",
     "--dryrun",
     "--dry-run=client",

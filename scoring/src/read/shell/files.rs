@@ -71,7 +71,7 @@ impl Walk<'_, '_> {
                         } else {
                             let nature = self.touch(&arg.text, Use::Read);
                             input.literal = self.contents(&arg.text);
-                            input.file = true;
+                            input.file |= arg.text != "/dev/null";
                             input.secret |= nature.secret;
                         }
                     }
