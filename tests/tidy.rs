@@ -20,7 +20,10 @@ const MAY: &[(&str, &[&str])] = &[
     ("warrants", &["call", "store"]),
     (
         "operator",
-        &["call", "config", "firewall", "gate", "ledger", "listen", "notify", "policy", "review", "store", "warrants"],
+        &[
+            "call", "config", "firewall", "gate", "ledger", "listen", "notify", "policy", "review", "store",
+            "warrants",
+        ],
     ),
     ("config", &["call", "gate", "notify", "policy", "review", "telemetry", "warrants"]),
     ("firewall", &["call", "gate", "ledger", "policy", "review", "store", "telemetry", "warrants"]),

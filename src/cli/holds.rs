@@ -9,6 +9,7 @@ use herma_scoring::crisis::{FOR_YOU, HelpLine};
 use serde_json::Value;
 
 use crate::control::client::Client;
+use crate::control::records::AskRecords;
 use crate::control::wire::Ask;
 use crate::firewall::now;
 use crate::gate::Decision;
@@ -113,7 +114,12 @@ pub fn run(holds: Holds, data_dir: &Path) -> anyhow::Result<ExitCode> {
                 typed: None,
                 decision: Decision::Escalate { reason },
             })?;
-            writeln!(out, "{} goes on waiting: the next person is told", text(&row, "id"))?;
+            let told =
+                match ask(&Ask::Records(AskRecords::Notices))?.get("channels").and_then(Value::as_array) {
+                    Some(channels) if !channels.is_empty() => "the next person is told",
+                    _ => "it is marked, but nobody can be told: herma.toml has no [[notify]] channel",
+                };
+            writeln!(out, "{} goes on waiting: {told}", text(&row, "id"))?;
         }
         Holds::Rules(args) => return super::similar::rules(&args, data_dir),
         Holds::Watch(args) => return super::watch::run(&args, data_dir),
@@ -193,7 +199,13 @@ pub fn show(row: &Value, out: &mut impl Write) -> anyhow::Result<()> {
     let of = |name: &str| shown.pointer(&format!("/assessment/{name}")).map(plain).unwrap_or_default();
     writeln!(out, "{}  {}", text(row, "id"), text(row, "state"))?;
     if row.get("crisis") == Some(&Value::Bool(true)) {
-        writeln!(out, "  A PERSON MAY BE IN CRISIS. Read the message as the one who would receive it.")?;
+        let latched = |reason: &Value| text(reason, "rule") == "crisis.latched";
+        let reasons = shown.pointer("/assessment/reasons").and_then(Value::as_array);
+        let said = match reasons.is_some_and(|reasons| reasons.iter().any(latched)) {
+            true => "SOMEBODY MAY BE IN CRISIS in this conversation: everything outbound or final waits.",
+            false => "A PERSON MAY BE IN CRISIS. Read the message as the one who would receive it.",
+        };
+        writeln!(out, "  {said}")?;
     }
     help(shown, out)?;
     writeln!(out, "  what       {} {} on {}", fact("kind"), fact("tool"), fact("server"))?;
@@ -203,6 +215,9 @@ pub fn show(row: &Value, out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out, "  held by    rule {}: {}", fact("rule"), fact("why"))?;
     if shown.get("definition_changed") == Some(&Value::Bool(true)) {
         writeln!(out, "  CAUTION    the server describes this tool otherwise than when it was first seen")?;
+    }
+    if let Some(changed) = row.get("changed_to").and_then(Value::as_str) {
+        writeln!(out, "  changed    by a person; it was let go with {}", visible(changed))?;
     }
     writeln!(out, "  arguments")?;
     let arguments = shown.get("arguments").cloned().unwrap_or_default();

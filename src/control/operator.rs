@@ -70,6 +70,10 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
                     |vote| json!({ "approver": vote.approver, "subject": vote.subject, "at_ms": vote.at_ms }),
                 );
                 fields.insert("votes".into(), votes.collect());
+                if fields.get("edited").is_some_and(|edited| !edited.is_null()) {
+                    let changed = firewall.gate.arguments(&id).await.ok();
+                    fields.insert("changed_to".into(), changed.into());
+                }
             }
             told
         }

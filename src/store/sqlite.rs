@@ -20,10 +20,10 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    ApproverRow, AskedRow, Assigned, ChannelOff, Decided, DraftRow, Erase, Erased, Flag, FreezeRow, HoldChange,
-    HoldFilter, HoldRow, KeyRow, Latch, LatchEvent, Notice, Notified, Pinned, Purged, ReviewChange,
-    ReviewRow, ReviewState, RevokedRow, StandingRow, Store, StoreError, Task, Unusable, UseUp, VoteRow,
-    WarrantState,
+    ApproverRow, AskedRow, Assigned, ChannelOff, Decided, DraftRow, Erase, Erased, Flag, FreezeRow,
+    HoldChange, HoldFilter, HoldRow, KeyRow, Latch, LatchEvent, Notice, Notified, Pinned, Purged,
+    ReviewChange, ReviewRow, ReviewState, RevokedRow, StandingRow, Store, StoreError, Task, Unusable, UseUp,
+    VoteRow, WarrantState,
 };
 use connection::Failure;
 

@@ -40,6 +40,9 @@ pub(super) fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
     if let Some(session) = &args.session {
         history.calls.retain(|past| past.session == *session);
     }
+    let asked = history.calls.len();
+    history.calls.retain(|past| history.ran.contains(&past.call));
+    let refused = asked.saturating_sub(history.calls.len());
     let mut out = io::stdout().lock();
     if history.calls.is_empty() {
         writeln!(out, "nothing to learn from: the record has no arguments of any call since then")?;
@@ -49,11 +52,18 @@ pub(super) fn run(args: &Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
     let options = Options { few: args.few, slack: args.slack, bind_servers: !args.portable };
     let learned = propose(&history.calls, options);
     told(&mut out, &history.calls, &learned)?;
+    if refused > 0 {
+        writeln!(
+            out,
+            "{refused} more calls did not run (blocked, denied, undecided): it does not cover them"
+        )?;
+    }
     if history.mute > 0 {
         writeln!(out, "{} more calls are in the record without their arguments", history.mute)?;
     }
     let mut command = Line::new("herma warrant mint");
     command.flag("--key", "ROOT.key");
+    command.flag("--new-holder", "HOLDER.key");
     command.flag("--ttl", "8h");
     command.grants(&learned.tools);
     writeln!(out, "\n{}", visible_lines(&command.to_string()))?;

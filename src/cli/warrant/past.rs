@@ -1,5 +1,6 @@
 //! Calls of the past, as far as the record tells.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Context;
@@ -20,6 +21,8 @@ pub(super) struct History {
     pub(super) calls: Vec<Past>,
     /// Calls of which the record has no arguments at all.
     pub(super) mute: usize,
+    /// The ids of those that ran.
+    pub(super) ran: HashSet<String>,
 }
 
 pub(super) fn told(past: &Past) -> String {
@@ -35,10 +38,13 @@ pub(super) fn read(data_dir: &Path, since: &str) -> anyhow::Result<History> {
     let mut history = History::default();
     for line in Reader::open(&data_dir.join(LEDGER))? {
         let Ok(record) = Record::parse(&line?.bytes) else { continue };
+        let call = record.call.as_deref().unwrap_or_default();
+        if record.step == "settled" {
+            history.ran.insert(call.to_owned());
+        }
         if record.step != "routed" || record.at < from {
             continue;
         }
-        let call = record.call.as_deref().unwrap_or_default();
         match firewall_past::Past::read(call, record.at, &record.detail).and_then(|past| past.of_warrants()) {
             Some(past) if !past.mute => history.calls.push(past),
             _ => history.mute += 1,

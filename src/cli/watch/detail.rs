@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::held::Held;
 use crate::cli::holds::{said, time, visible};
 use crate::cli::lines::wrapped;
-use crate::operator::desk::Group;
+use crate::operator::desk::{Group, LATCHED, only_latched};
 
 /// How a line is meant; colour is added where there is any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,14 +31,16 @@ pub(super) fn rows(held: &Held, width: usize) -> Vec<Row> {
     if !held.waits() {
         page.add(Tone::Warning, 0, &format!("{}: {}", held.id, held.ending()));
     }
-    if held.group() == Group::Crisis {
+    let scope = held.scope();
+    if held.group() == Group::Crisis && only_latched(&judged.reasons, &scope) {
+        page.add(Tone::Warning, 0, LATCHED);
+    } else if held.group() == Group::Crisis {
         page.add(
             Tone::Warning,
             0,
             "A PERSON MAY BE IN CRISIS. Read the message as the one who would receive it.",
         );
         page.gap();
-        let scope = held.scope();
         if !scope.recipients.is_empty() {
             page.fact("to", &visible(&scope.recipients.join(", ")));
         }

@@ -201,6 +201,10 @@ impl Desk {
         let strip = self.strip(&row, shown.call.as_deref()).await?;
         let grant = shown.grant.or_else(|| (shown.rule == "warrant").then(|| "gated".to_owned()));
         let scope = scope(&shown.arguments, &judged);
+        let changed_to = match &row.edited {
+            Some(_) => self.firewall.gate.arguments(id).await.ok(),
+            None => None,
+        };
         Ok(HoldView {
             typed: to_type(&row),
             may_generalise: !row.crisis
@@ -210,6 +214,7 @@ impl Desk {
                 && row.state == HoldState::Pending,
             row: line,
             edited: shown.edited || row.edited.is_some(),
+            changed_to,
             kind: shown.kind,
             client: shown.client,
             scope,

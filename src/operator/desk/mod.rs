@@ -23,7 +23,7 @@ use crate::review::FilePlan;
 use crate::store::{HoldState, Latch, ReviewState};
 
 pub use drafts::{DraftLine, DraftView};
-pub use phrase::{phrase, scope, standing};
+pub use phrase::{LATCHED, only_latched, phrase, scope, standing};
 pub(super) use read::Desk;
 use read::aside;
 pub use simulate::{Changed, Replay, SimAnswer, SimCall, SimRoute, Simulator};
@@ -190,6 +190,8 @@ pub struct HoldView {
     pub arguments_sha256: String,
     /// A person changed the arguments.
     pub edited: bool,
+    /// To what, once it was let go so; raw, as it left.
+    pub changed_to: Option<String>,
     /// SHA-256 of the RFC 8785 form of what was shown; the receipt names it.
     pub render_digest: String,
     pub reasons: Vec<Reason>,

@@ -1,12 +1,21 @@
 //! What a call would do, in our words, and whom it would reach. Only names and values of arguments count, never what
 //! a server says of its tool.
 
-use herma_scoring::{Assessment, SideEffect};
+use herma_scoring::{Assessment, Reason, SideEffect};
 use serde_json::Value;
 
 use super::{Phrase, Pointed, Scope};
 use crate::gate::RECIPIENT;
 use crate::store::HoldState;
+
+/// What is said of a call that waits for no more than [`only_latched`].
+pub const LATCHED: &str = "SOMEBODY MAY BE IN CRISIS in this conversation: everything outbound or final waits until a \
+     named person clears that. This call itself says nothing of it.";
+
+/// Whether a call waits because somebody is in crisis, and is itself no word to them.
+pub fn only_latched(reasons: &[Reason], scope: &Scope) -> bool {
+    scope.message.is_none() && reasons.iter().any(|reason| reason.rule == "crisis.latched")
+}
 
 const COMMAND: [&str; 3] = ["command", "cmd", "script"];
 const CODE: [&str; 2] = ["code", "source"];

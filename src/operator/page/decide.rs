@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::frame::named;
-use crate::operator::desk::{Group, HoldView};
+use crate::operator::desk::{Group, HoldView, only_latched};
 use crate::operator::render::line;
 
 /// Reasons that help a model go on.
@@ -23,7 +23,7 @@ const CRISIS_REASONS: [&str; 5] = [
 ];
 
 pub(super) fn bar(hold: &HoldView) -> Markup {
-    let crisis = hold.row.group == Group::Crisis;
+    let crisis = hold.row.group == Group::Crisis && !only_latched(&hold.reasons, &hold.scope);
     html! {
         noscript { p.caution { "Deciding here needs the page's script. In a terminal: " code { "herma holds approve " (hold.row.id) } } }
         div.decide {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::frame::session;
 use super::say::{link, method, moment, phrase, route, route_named, score, short, since, span, undo, until};
 use super::{decide, inbox};
-use crate::operator::desk::{Frame, Group, HoldView, Moment, Scope, standing};
+use crate::operator::desk::{Frame, Group, HoldView, Moment, Scope, only_latched, standing};
 use crate::operator::render::{Arguments, address, arguments, block, change, line, spoken};
 use crate::store::HoldState;
 
@@ -22,6 +22,7 @@ pub(super) fn page(frame: &Frame, hold: &HoldView) -> Markup {
 fn card(frame: &Frame, hold: &HoldView) -> Markup {
     let row = &hold.row;
     let now = frame.now_ms;
+    let aside = only_latched(&hold.reasons, &hold.scope);
     html! {
         article.card.(row.group.class()) data-id=(row.id) data-version=(row.version) data-digest=(row.call_digest) data-render=(hold.render_digest)
             data-group=(row.group.class()) data-typed=[&hold.typed] data-needs=(method_name(hold)) data-state=(row.state) {
@@ -41,10 +42,10 @@ fn card(frame: &Frame, hold: &HoldView) -> Markup {
             @if row.state != HoldState::Pending { (settled(hold)) }
             (cautions(hold))
             (help(&hold.help_lines))
-            @if row.group == Group::Crisis { (message(hold)) }
+            @if row.group == Group::Crisis { @if aside { (latched()) } @else { (message(hold)) } }
             section aria-label="What would run" {
                 h2 { "Exactly this would run" }
-                @if row.group != Group::Crisis { (scope(&hold.scope)) }
+                @if row.group != Group::Crisis || aside { (scope(&hold.scope)) }
                 (arguments(Arguments {
                     above: above(hold), value: &hold.arguments, reasons: &hold.reasons, whole: row.group <= Group::Critical }))
             }
@@ -83,7 +84,12 @@ fn settled(hold: &HoldView) -> Markup {
 
 fn cautions(hold: &HoldView) -> Markup {
     html! {
-        @if hold.edited { p.note { b { "A person changed the arguments." } " What is shown is the changed call; the agent is told." } }
+        @if let Some(changed) = &hold.changed_to {
+            p.note { b { "A person changed the arguments." } " Below stands what was asked; this was let go, and the agent is told:" }
+            div.code { (block(changed)) }
+        } @else if hold.edited {
+            p.note { b { "A person changed the arguments." } " What is shown is the changed call; the agent is told." }
+        }
         @if hold.definition.changed {
             p.caution { b { "The server changed what it says of this tool." } " Compare the two below before you trust its name." }
         }
@@ -113,6 +119,16 @@ fn help(lines: &[HelpLine]) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// What is itself no word to the one in crisis.
+fn latched() -> Markup {
+    html! {
+        p.caution {
+            b { "Somebody may be in crisis in this conversation." }
+            " Everything outbound or final waits until a named person clears that. This call itself says nothing of it."
         }
     }
 }

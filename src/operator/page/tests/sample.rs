@@ -188,6 +188,7 @@ impl<F: Fn(&str) -> String> Sample<F> {
         HoldView {
             may_generalise: row.group > Group::Critical,
             edited: false,
+            changed_to: None,
             row,
             kind: "tool".into(),
             client: self.t("hermes-agent 0.19.0"),
