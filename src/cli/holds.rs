@@ -8,10 +8,10 @@ use anyhow::{Context, ensure};
 use herma_scoring::crisis::{FOR_YOU, HelpLine};
 use serde_json::Value;
 
+use super::lines::cut;
 use crate::control::client::Client;
 use crate::control::records::AskRecords;
 use crate::control::wire::Ask;
-use crate::firewall::now;
 use crate::gate::Decision;
 
 #[derive(Debug, clap::Subcommand)]
@@ -165,24 +165,11 @@ fn list(rows: &Value, out: &mut impl Write) -> anyhow::Result<()> {
         writeln!(out, "Nothing waits.")?;
         return Ok(());
     }
+    // A pipe gets whole lines.
+    let width = io::stdout().is_terminal().then(|| crossterm::terminal::size().ok()).flatten();
+    let width = width.map_or(usize::MAX, |(columns, _)| usize::from(columns));
     for row in rows {
-        let waited = now().saturating_sub(number(row, "created_ms")) / 1000;
-        let crisis = if row.get("crisis") == Some(&Value::Bool(true)) { "CRISIS  " } else { "" };
-        let count = match number(row, "count") {
-            0 | 1 => String::new(),
-            count => format!("  ×{count}"),
-        };
-        writeln!(
-            out,
-            "{:<10} {crisis}{:<9} {:<16} {} on {}  by {}  {}s ago{count}",
-            text(row, "id"),
-            text(row, "state"),
-            text(row, "class"),
-            visible(text(row, "tool")),
-            text(row, "server"),
-            visible(text(row, "principal")),
-            waited,
-        )?;
+        writeln!(out, "{}", cut(&super::watch::listed(row)?, width))?;
     }
     writeln!(out, "\nherma holds show ID · approve ID · deny ID --reason \"…\"")?;
     Ok(())

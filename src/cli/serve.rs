@@ -402,6 +402,12 @@ async fn keep_up(
 }
 
 async fn take_up(firewall: &Firewall, path: &Path) -> anyhow::Result<()> {
+    let taken = replace_all(firewall, path).await;
+    firewall.unused.store(taken.as_ref().err().map(|error| Arc::new(format!("{error:#}"))));
+    taken
+}
+
+async fn replace_all(firewall: &Firewall, path: &Path) -> anyhow::Result<()> {
     let settings = Settings::load(path)?;
     let rules = compile(&settings)?;
     firewall.warrants.replace(settings.warrants).await?;
@@ -480,7 +486,7 @@ impl About<'_> {
             "operator": self.people,
             "metrics": self.metrics,
             "servers": self.servers,
-            "config": self.file,
+            "config": self.file.and_then(|file| std::path::absolute(file).ok()),
             "data": self.data_dir,
             "control": crate::control::socket(self.data_dir),
         })

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use serde_json::Value;
 
 use crate::control::client::Client;
 use crate::control::wire::Ask;
@@ -37,7 +38,13 @@ pub fn run(args: Args, data_dir: &Path) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let status = client.ask(&Ask::Status)?;
-    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = |value: &Value| match value {
+        Value::Null => "none".to_owned(),
+        Value::Array(names) if names.is_empty() => "none".to_owned(),
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
     for (name, value) in status.as_object().into_iter().flatten() {
         writeln!(out, "{name:<10} {}", text(value))?;
     }

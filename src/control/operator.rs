@@ -48,6 +48,12 @@ async fn answer(ask: Ask, payload: Bytes, control: &Control) -> Result<Value, Fa
                 fields.insert("policy".into(), firewall.policy().revision.as_str().into());
                 fields.insert("mode".into(), json!(firewall.policy().mode));
                 fields.insert("rules".into(), firewall.rules().digest().into());
+                if let Some(why) = &*firewall.unused.load() {
+                    fields.insert(
+                        "unused".into(),
+                        format!("the file as it stands is not in use: {why}").into(),
+                    );
+                }
                 let frozen = firewall.frozen();
                 let said = frozen.iter().map(|row| format!("{} by {}: {}", row.what, row.by, row.reason));
                 let said = said.collect::<Vec<_>>().join("; ");

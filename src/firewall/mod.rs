@@ -38,7 +38,7 @@ use crate::review::{Prepared, Reviews};
 use crate::store::RevokedRow;
 use crate::telemetry::{End, Span, Telemetry};
 use crate::warrants::{Checked, Party, Proposed, WarrantError, Warrants};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use herma_scoring::{Assessment, Context, Rules, SideEffect, Undo};
 use herma_warrant::Grant;
 use herma_warrant::warrant::WarrantId;
@@ -72,6 +72,8 @@ pub struct Firewall {
     /// On which the firewall makes calls of its own.
     pub roads: Roads,
     pub runs: Runs,
+    /// Why the operator's file, as it stands, is not what is used.
+    pub unused: ArcSwapOption<String>,
 }
 
 impl fmt::Debug for Firewall {
@@ -145,6 +147,7 @@ impl Firewall {
             telemetry: parts.telemetry,
             roads: Roads::default(),
             runs: Runs::default(),
+            unused: ArcSwapOption::empty(),
         })
     }
 

@@ -65,6 +65,8 @@ async fn a_file_that_cannot_be_meant_changes_nothing_and_is_named_with_its_line(
     .await;
     let said = house.stderr();
     assert!(said.contains("herma.toml:") && said.contains("perhaps"), "{said}");
+    let said = status(&house, "unused").await;
+    assert!(said.contains("not in use") && said.contains("perhaps"), "{said}");
     house.endpoint("x").post(CALL).await.json().await;
     assert_eq!(log.calls(), 1, "the old policy no longer holds");
 }

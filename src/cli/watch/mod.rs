@@ -18,6 +18,8 @@ use std::time::Duration;
 use crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, KeyEvent, KeyEventKind};
 use crossterm::execute;
 use ratatui::DefaultTerminal;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::holds::{time, visible};
 use crate::control::wire::Ask;
@@ -198,6 +200,15 @@ fn print_changes(events: &Receiver<Event>, out: &mut impl Write) -> anyhow::Resu
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A hold in a list: its id, how grave it is, since when it waits, and what would run.
+pub fn listed(row: &Value) -> serde_json::Result<String> {
+    let held = Held::deserialize(row)?;
+    let count = if held.count > 1 { format!("  ×{}", held.count) } else { String::new() };
+    let state = if held.waits() { String::new() } else { format!("  ({})", held.state) };
+    let (word, waited) = (draw::word(held.group()), draw::span(now().saturating_sub(held.created_ms)));
+    Ok(format!("{:<10} {word:<8} {waited:>6}  {}{count}{state}", held.id, held.phrase()))
 }
 
 fn line(held: &Held) -> String {

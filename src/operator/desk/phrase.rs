@@ -18,7 +18,6 @@ pub fn only_latched(reasons: &[Reason], scope: &Scope) -> bool {
 }
 
 const COMMAND: [&str; 3] = ["command", "cmd", "script"];
-const CODE: [&str; 2] = ["code", "source"];
 const WORDS: [&str; 5] = ["message", "text", "body", "content", "words"];
 const ADDRESS: [&str; 2] = ["url", "uri"];
 const STATEMENT: [&str; 3] = ["sql", "statement", "query"];
@@ -44,7 +43,10 @@ pub fn phrase(kind: &str, server: &str, tool: &str, arguments: &Value, judged: &
         return said("Run", text(scope.command));
     }
     if let Some(code) = scope.code {
-        return said(&format!("Run {} lines of code", code.text.lines().count()), None);
+        return match code.text.lines().count() {
+            0 | 1 => said("Run", Some(code.text)),
+            lines => said(&format!("Run {lines} lines of code"), None),
+        };
     }
     if judged.outbound && scope.message.is_some() {
         return match scope.recipients.is_empty() {
@@ -81,7 +83,8 @@ pub fn scope(arguments: &Value, judged: &Assessment) -> Scope {
         path: first(&PATH),
         command: first(&COMMAND),
         statement: first(&STATEMENT),
-        code: first(&CODE),
+        // A file that is moved has a source as well.
+        code: pointed("code").or_else(|| pointed("source").filter(|source| source.text.contains('\n'))),
         amount: first(&AMOUNT),
         change: CHANGE.iter().find_map(|(before, after)| Some((pointed(before)?, pointed(after)?))),
     }

@@ -230,7 +230,7 @@ fn facts(hold: &HoldView) -> Markup {
                     dt { "Who may say" }
                     dd {
                         @match row.quorum.approvers.as_deref() {
-                            None => "anybody signed in",
+                            None => "anybody who is paired",
                             Some([]) => "nobody until somebody is named in the configuration",
                             Some(named) => (line(&named.join(", "))),
                         }
