@@ -626,7 +626,7 @@ async fn a_modern_probe_of_a_legacy_server_tells_the_client_to_initialize() {
     let mut probe = herma.modern(&json!(1), "server/discover", json!({}), BOTH).await;
     assert_eq!(probe.status, StatusCode::BAD_REQUEST);
     assert_eq!(probe.json().await["error"]["code"], -32601);
-    let unknown = herma.modern(&json!(1), "no/such", json!({}), BOTH).await;
+    let unknown = herma.modern(&json!(1), "no/such", json!({}), JSON).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
     let headers = [("mcp-protocol-version", MODERN), ("mcp-method", "tools/call")];

@@ -119,3 +119,31 @@ fn no_file_holds_two_ideas() {
         assert!(lines <= LINES, "{} has {lines} lines", file.display());
     }
 }
+
+#[test]
+fn every_test_that_is_named_against_an_attack_exists() {
+    let security = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let table = security.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let named: BTreeSet<_> = table
+        .filter_map(|row| row.rsplit_once(" | "))
+        .flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2))
+        .map(|test| test.rsplit("::").next().unwrap())
+        .collect();
+    assert!(named.len() > 30, "{named:?}");
+    let text: String = ["src", "tests"]
+        .iter()
+        .flat_map(|place| sources(&root().join(place)))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let tests: Vec<_> = text.split("fn ").map(|rest| rest.split('(').next().unwrap()).collect();
+    // `…` stands for a part that is left out.
+    let is = |test: &str, name: &str| {
+        let (head, tail) = name.split_once('…').unwrap_or((name, ""));
+        if head == name { test == name } else { test.starts_with(head) && test.ends_with(tail) }
+    };
+    let missing = named.into_iter().filter(|name| match name.strip_suffix(".mjs") {
+        Some(scene) => !text.contains(&format!("scene(\"{scene}\")")),
+        None => !tests.iter().any(|test| is(test, name)),
+    });
+    assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
+}

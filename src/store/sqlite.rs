@@ -32,6 +32,8 @@ pub const FILE: &str = "herma.db";
 /// How long a caller waits for the store before the call is refused. Longer than the time that
 /// SQLite itself waits for a lock, so that the reason can be told.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// The same for whoever asks for all there is of something, however much that is: at the start, mostly.
+const LONG_DEADLINE: Duration = Duration::from_secs(60);
 const QUEUE: usize = 4096;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -61,6 +63,14 @@ impl Sqlite {
         &self,
         question: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Task<'_, T> {
+        self.ask_within(DEADLINE, question)
+    }
+
+    fn ask_within<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        question: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Task<'_, T> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
             let job: Job = Box::new(move |connection| {
@@ -74,7 +84,7 @@ impl Sqlite {
                 TrySendError::Full(_) => StoreError::Busy,
                 TrySendError::Disconnected(_) => StoreError::Closed,
             })?;
-            match tokio::time::timeout(DEADLINE, answer).await {
+            match tokio::time::timeout(deadline, answer).await {
                 Ok(Ok(answer)) => answer.map_err(|failure| failure.at(&self.path)),
                 Ok(Err(_)) => Err(StoreError::Closed),
                 Err(_) => Err(StoreError::Late),
@@ -110,7 +120,8 @@ impl Store for Sqlite {
     }
 
     fn holds(&self, filter: HoldFilter) -> Task<'_, Vec<HoldRow>> {
-        self.ask(move |db| statements::holds(db, &filter))
+        let deadline = if filter.limit.is_some() { DEADLINE } else { LONG_DEADLINE };
+        self.ask_within(deadline, move |db| statements::holds(db, &filter))
     }
 
     fn count_holds(&self, filter: HoldFilter) -> Task<'_, u64> {
@@ -147,7 +158,7 @@ impl Store for Sqlite {
     }
 
     fn asked(&self, limit: u32) -> Task<'_, Vec<AskedRow>> {
-        self.ask(move |db| decisions::asked(db, limit))
+        self.ask_within(LONG_DEADLINE, move |db| decisions::asked(db, limit))
     }
 
     fn add_standing(&self, row: StandingRow) -> Task<'_, ()> {

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 out = threading.Lock()
@@ -88,6 +89,8 @@ for line in sys.stdin.buffer:
         send(id=frame["id"], result={"protocolVersion": "2025-11-25", "capabilities": {}, "pid": os.getpid()})
     elif method == "server/discover":
         if "legacy" in sys.argv:
+            # As one that is still being started.
+            time.sleep(1.5)
             send(id=frame["id"], error={"code": -32601, "message": "no such method"})
         else:
             send(id=frame["id"], result={"resultType": "complete", "supportedVersions": ["2026-07-28"]})

@@ -155,6 +155,8 @@ impl House {
                     break ready["agent"].as_str().unwrap_or_default().to_owned();
                 }
                 if let Some(status) = child.try_wait().unwrap() {
+                    // What it said last is read by somebody else.
+                    tokio::time::sleep(Duration::from_millis(200)).await;
                     let stderr = stderr.lock().unwrap();
                     panic!("the daemon ended: {status}\n{}", String::from_utf8_lossy(&stderr));
                 }

@@ -174,9 +174,9 @@ impl Stream {
     }
 
     /// One frame of JSON when the answer comes first, else a stream of events. `probe` says that the client asks
-    /// by it whether the server is modern.
+    /// by it whether the server is modern: the status says so, however long a server takes to start.
     pub async fn into_response(mut self, accepts_events: bool, probe: bool) -> Response<Reply> {
-        let first = match accepts_events {
+        let first = match accepts_events && !probe {
             true => timeout(SOON, self.frames.recv()).await.ok(),
             false => Some(self.last().await),
         };
