@@ -267,3 +267,61 @@ async fn a_session_of_another_agent_is_not_narrowed_by_a_child_of_the_same_name(
     warrants.grant_child(&liar, &"parent".into(), None, Some(&[]), ms(NINE)).unwrap();
     assert_eq!(warrants.check(&own, &judge(&own), ms(NINE)).grant, Grant::Authorised);
 }
+
+fn terms(allow: &str) -> Terms {
+    Terms { party: "server:box".into(), allow: allow.into(), ..Terms::default() }
+}
+
+async fn place(warrants: &Warrants, terms: &Terms) -> WarrantId {
+    let proposed = warrants.propose(terms, ms(NINE)).unwrap();
+    warrants.place(proposed, "ada", ms(NINE)).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_made_here_stands_inside_what_a_root_allows_and_goes_with_it() {
+    let dir = TempDir::new().unwrap();
+    let warrants = open(&dir, setup()).await.signing(key(5));
+    over_the_box(&warrants, Limits::default()).await;
+    let wider = warrants.propose(&terms("send\nread"), ms(NINE)).unwrap_err().to_string();
+    assert!(wider.contains("adds the tool `read`"), "{wider}");
+    let longer = Terms { life: Some("2d".into()), ..terms("") };
+    assert!(warrants.propose(&longer, ms(NINE)).unwrap_err().to_string().contains("ends at"));
+    let made = place(&warrants, &terms("send:to=ann")).await;
+
+    let (ann, bob) = (call(json!({ "to": "ann" })), call(json!({ "to": "bob" })));
+    let assessment = judge(&ann);
+    let said = warrants.check(&ann, &assessment, ms(NINE));
+    assert_eq!(said.grant, Grant::Authorised);
+    assert!(warrants.ids(&said).contains(&made.to_hex()), "a freeze of it must be heeded");
+    assert!(refusal(&warrants.check(&bob, &assessment, ms(NINE))).contains("to"));
+
+    // Narrowed while a call waits, the call no longer stands.
+    place(&warrants, &terms("send:to=eve")).await;
+    assert!(!warrants.still_stands(&said, &ann, &assessment, ms(NINE)));
+    assert!(warrants.unassign(&Party::Server("box".into())).await.unwrap());
+    assert!(warrants.standing().is_empty(), "whoever takes the warrant away takes what narrows it");
+}
+
+#[tokio::test]
+async fn two_who_narrow_at_once_do_not_undo_each_other() {
+    let dir = TempDir::new().unwrap();
+    let warrants = open(&dir, Setup::default()).await.signing(key(5));
+    let mine = warrants.propose(&terms("send:to=ann|bob"), ms(NINE)).unwrap();
+    warrants.place(mine, "ada", ms(NINE)).await.unwrap();
+    let [one, other] =
+        ["send:to=ann", "send:to=bob"].map(|allow| warrants.propose(&terms(allow), ms(NINE)).unwrap());
+    warrants.place(one, "ada", ms(NINE)).await.unwrap();
+    let late = warrants.place(other, "bob", ms(NINE)).await;
+    assert!(matches!(late, Err(WarrantError::Moved(_))), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_warrant_of_another_key_in_the_store_lets_nothing_through() {
+    let dir = TempDir::new().unwrap();
+    let warrants = open(&dir, Setup::default()).await.signing(key(5));
+    place(&warrants, &terms("send")).await;
+    drop(warrants);
+    let warrants = open(&dir, Setup::default()).await.signing(key(6));
+    let call = call(json!({}));
+    assert!(refusal(&warrants.check(&call, &judge(&call), ms(NINE))).contains("root"));
+}

@@ -158,7 +158,11 @@ async fn a_further_passkey_takes_the_one_that_is_there() {
     assert_eq!(crossed.status(), 403, "a challenge is for one session");
     let stolen = bob.change(&format!("/op/v1/keys/{}/remove", first.id()), &json!({})).await;
     assert_eq!(stolen.status(), 404, "everybody removes their own");
-    ada.change(&format!("/op/v1/keys/{}/remove", first.id()), &json!({})).await.good();
+    let remove = format!("/op/v1/keys/{}/remove", first.id());
+    let asked = ada.change(&remove, &json!({})).await;
+    assert_eq!((asked.status(), asked.json()["needs"].clone()), (403, json!("passkey")));
+    let answer = second.get(&ada, asked.json()["challenge"].as_str().unwrap());
+    ada.change(&remove, &json!({ "passkey": answer })).await.good();
 }
 
 #[tokio::test]

@@ -96,6 +96,14 @@ async function scene(house, ground) {
   await house.cli("holds", "deny", held.id, "--reason", "no more files");
   assert.match(await held.end, /no more files/);
 
+  // Below the queue the tool is let go again, also pressed twice.
+  await house.go("/review");
+  const unflag = page.locator('[data-post="/op/v1/tools/unflag"]');
+  assert.deepEqual(await faults(page), []);
+  await unflag.click();
+  await unflag.and(page.locator(".sure")).click();
+  await unflag.waitFor({ state: "detached" });
+
   // What waits its delay out counts down and is stopped.
   const other = await house.agent();
   const end = other.call("set_note", { text: "later" });

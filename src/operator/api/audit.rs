@@ -1,6 +1,7 @@
 //! The record, as files to take away.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Either;
@@ -20,6 +21,8 @@ use crate::ledger::{self, Format, Query};
 const PIECE: usize = 64 * 1024;
 /// Pieces that wait for a slow browser; the reading waits with them.
 const WAITING: usize = 4;
+/// Whoever has not taken one by then is gone.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl From<AuditQuery> for Query {
     fn from(asked: AuditQuery) -> Self {
@@ -100,7 +103,11 @@ impl Pieces {
         let piece = Bytes::from(std::mem::replace(&mut self.gathered, Vec::with_capacity(PIECE)));
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
         let sender = self.sender.as_mut().ok_or_else(gone)?;
-        self.runtime.block_on(sender.send_data(piece)).map_err(|_| gone())
+        let sent = async { tokio::time::timeout(PATIENCE, sender.send_data(piece)).await };
+        match self.runtime.block_on(sent) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(gone()),
+        }
     }
 
     fn abort(&mut self, error: &ledger::ExportError) {

@@ -62,8 +62,13 @@ impl Operator {
         Ok(reply::json(StatusCode::CREATED, &json!({ "id": key.id, "label": key.label })))
     }
 
+    /// Whoever has only the browser cannot do away with the passkey that it would take.
     pub(super) async fn remove_key(&self, asked: &Asked) -> Answer {
-        let Nothing {} = asked.json()?;
+        let passkeys = self.sign_in.passkeys(&asked.who()?.approver).await?;
+        let Nothing {} = match passkeys.iter().any(|key| key.id == asked.segment) {
+            true => self.stepped_up(asked).await?,
+            false => asked.json()?,
+        };
         self.sign_in.remove_key(asked, now()).await?;
         self.events.tell(&News::Approvers);
         ok(&json!({ "removed": asked.segment }))

@@ -83,7 +83,7 @@ fn record(entry: &AuditEntry) -> Markup {
                     span.seq { (entry.seq) } " " (moment(entry.at_ms)) " "
                     b.step { (line(&entry.step)) } " "
                     span.record-what {
-                        @for name in ["tool_name", "what", "hold", "server", "route", "rule", "outcome", "state", "by"] {
+                        @for name in ["tool_name", "what", "hold", "server", "route", "rule", "outcome", "state", "activates", "made", "lifted", "by"] {
                             @if let Some(value) = fact(name) { span { (line(value)) } " " }
                         }
                         @if let Some(by) = entry.detail.pointer("/receipt/approver/id").and_then(Value::as_str) {
