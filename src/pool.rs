@@ -48,8 +48,8 @@ pub struct Way {
 pub enum PoolError {
     #[error("`{0}` is no address of a server")]
     Address(Uri),
-    #[error("no connection: {0}")]
-    Connect(Box<dyn std::error::Error + Send + Sync>),
+    #[error("no connection")]
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error(transparent)]
     Http(#[from] hyper::Error),
 }

@@ -109,14 +109,15 @@ fn make(path: &Path) -> Result<(), Failure> {
     connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = WAL;")?;
     migrate(&mut connection, &new)?;
     connection.close().map_err(|(_, error)| error)?;
-    let placed = File::open(&new).and_then(|file| file.sync_all()).and_then(|()| fs::hard_link(&new, path));
-    let removed = fs::remove_file(&new);
-    match placed {
+    File::open(&new).and_then(|file| file.sync_all()).map_err(io)?;
+    let placed = match fs::hard_link(&new, path) {
+        Ok(()) => fs::remove_file(&new),
         // Another process was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        placed => placed.map_err(io)?,
-    }
-    removed.and_then(|()| File::open(dir)?.sync_all()).map_err(io)?;
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(&new),
+        // Some file systems have no links.
+        Err(_) => fs::rename(&new, path),
+    };
+    placed.and_then(|()| File::open(dir)?.sync_all()).map_err(io)?;
     Ok(())
 }
 
