@@ -205,9 +205,9 @@ fn fields<'r>(
 ) {
     let given = arguments.as_object();
     let listed = definition.and_then(|definition| definition.input_schema.get("properties")?.as_object());
-    let has = |name: &String, known: &Fields| {
+    let has = |name: &String, known: &Fields, first: bool| {
         let value = given.and_then(|given| given.get(name)).filter(|value| !value.is_null());
-        if !known.values.is_empty() {
+        if first && !known.values.is_empty() {
             return value.is_some_and(|value| holds(value, &known.values));
         }
         value.is_some() || (!known.given && listed.is_some_and(|listed| listed.contains_key(name)))
@@ -215,7 +215,8 @@ fn fields<'r>(
     // What is kept for later is addressed, too, and reaches nobody.
     let acts = findings.class() == SideEffect::LocalReversible || findings.outbound() || findings.decisive();
     for known in rules.lexicon.fields.iter().filter(|known| acts || known.reads) {
-        if known.all.iter().all(|names| names.iter().any(|name| has(name, known))) {
+        let mut lists = known.all.iter().enumerate();
+        if lists.all(|(index, names)| names.iter().any(|name| has(name, known, index == 0))) {
             findings.add(&known.rule, Place::default());
         }
     }

@@ -210,20 +210,23 @@ fn a_written_file_can_be_put_back() {
 
 /// Tools of servers nobody named in a rule, with the class a careful person gives them: `!` waits for a person,
 /// `.` runs, `~` people differ.
-fn unseen() -> impl Iterator<Item = [&'static str; 4]> {
-    let rows = include_str!("../../fixtures/unseen/tools.tsv").lines().filter(|line| !line.starts_with('#'));
-    rows.map(|line| {
-        let mut parts = line.splitn(4, '\t');
-        [(); 4].map(|()| parts.next().unwrap())
-    })
+/// How tools nobody named are judged: how many should wait, should run, and were told apart, and which were not.
+#[derive(Default)]
+struct Figures {
+    gates: usize,
+    missed: Vec<String>,
+    harmless: usize,
+    bothered: Vec<String>,
+    all: usize,
+    confused: Vec<String>,
 }
 
-#[test]
-fn tools_nobody_named_are_judged_by_their_words() {
+fn figures(list: &str) -> Figures {
     let rules = Rules::shipped().unwrap();
-    let (mut gates, mut missed, mut harmless, mut bothered) = (0, Vec::new(), 0, Vec::new());
-    let (mut all, mut confused) = (0, Vec::new());
-    for [server, tool, label, description] in unseen() {
+    let mut figures = Figures::default();
+    for line in list.lines().filter(|line| !line.starts_with('#')) {
+        let mut parts = line.splitn(4, '\t');
+        let [server, tool, label, description] = [(); 4].map(|()| parts.next().unwrap());
         let definition = Definition {
             name: tool.to_owned(),
             description: description.to_owned(),
@@ -235,20 +238,74 @@ fn tools_nobody_named_are_judged_by_their_words() {
         let waits = waits(&found);
         let said = format!("{label} {server}/{tool}: {:?} waits {waits}", found.class);
         if label.ends_with('!') {
-            gates += 1;
-            missed.extend((!waits).then(|| said.clone()));
+            figures.gates += 1;
+            figures.missed.extend((!waits).then(|| said.clone()));
         } else if label.ends_with('.') {
-            harmless += 1;
-            bothered.extend(waits.then(|| said.clone()));
+            figures.harmless += 1;
+            figures.bothered.extend(waits.then(|| said.clone()));
         }
-        all += 1;
-        confused.extend((label.starts_with('A') != (found.class == SideEffect::ReadOnly)).then_some(said));
+        figures.all += 1;
+        let reads = found.class == SideEffect::ReadOnly;
+        figures.confused.extend((label.starts_with('A') != reads).then_some(said));
     }
-    assert!(gates > 200 && harmless > 500);
-    let share = |part: usize, all: usize| part * 1000 / all;
-    assert!(share(missed.len(), gates) <= 5, "{} of {gates} missed:\n{}", missed.len(), missed.join("\n"));
-    assert!(share(bothered.len(), harmless) <= 10, "{harmless} run:\n{}", bothered.join("\n"));
-    assert!(share(confused.len(), all) <= 30, "{all} tools:\n{}", confused.join("\n"));
+    figures
+}
+
+impl Figures {
+    /// At most so many of a thousand are wrong.
+    fn hold(&self, missed: usize, bothered: usize, confused: usize) {
+        let share = |part: &[String], all: usize| part.len() * 1000 / all;
+        let lines = |part: &[String]| part.join("\n");
+        assert!(share(&self.missed, self.gates) <= missed, "{} gates:\n{}", self.gates, lines(&self.missed));
+        let bothers = share(&self.bothered, self.harmless);
+        assert!(bothers <= bothered, "{} run:\n{}", self.harmless, lines(&self.bothered));
+        assert!(
+            share(&self.confused, self.all) <= confused,
+            "{} tools:\n{}",
+            self.all,
+            lines(&self.confused)
+        );
+    }
+}
+
+#[test]
+fn tools_nobody_named_are_judged_by_their_words() {
+    let figures = figures(include_str!("../../fixtures/unseen/tools.tsv"));
+    assert!(figures.gates > 200 && figures.harmless > 500);
+    figures.hold(5, 10, 30);
+}
+
+#[test]
+fn tools_of_public_servers_are_judged_by_their_words() {
+    let figures = figures(include_str!("../../fixtures/unseen/public.tsv"));
+    assert!(figures.gates > 40 && figures.harmless > 200);
+    figures.hold(30, 20, 30);
+}
+
+#[test]
+fn a_noun_that_is_a_verb_too_speaks_by_what_stands_after_it() {
+    let rules = Rules::shipped().unwrap();
+    for (tool, class) in [
+        ("refund_status", SideEffect::ReadOnly),
+        ("issue_refund", SideEffect::Critical),
+        ("protect_list_cameras", SideEffect::ReadOnly),
+        ("compute_instances_delete", SideEffect::Critical),
+        ("compute_route", SideEffect::ReadOnly),
+        ("search_index_delete", SideEffect::Critical),
+        ("search_deleted_items", SideEffect::ReadOnly),
+    ] {
+        assert_eq!(judged(&rules, "x", tool, &json!({})).class, class, "{tool}");
+    }
+}
+
+#[test]
+fn the_server_says_what_a_tool_of_its_is_about() {
+    let rules = Rules::shipped().unwrap();
+    for (server, tool) in [("okta", "update_group"), ("route53", "create_record"), ("keychain", "read_entry")]
+    {
+        assert!(waits(&judged(&rules, server, tool, &json!({}))), "{server}/{tool}");
+        assert!(!waits(&judged(&rules, "contacts", tool, &json!({}))), "{tool}");
+    }
 }
 
 fn waits(found: &herma_scoring::Assessment) -> bool {

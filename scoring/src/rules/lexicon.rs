@@ -58,6 +58,9 @@ pub(crate) struct Spoken<'r> {
     pub(crate) vague: bool,
 }
 
+/// Verbs that no noun is mistaken for.
+const ASKS: [&str; 5] = ["get", "list", "describe", "fetch", "find"];
+
 impl Spoken<'_> {
     pub(crate) fn class(&self) -> SideEffect {
         self.rule.effect.class
@@ -162,7 +165,8 @@ impl Lexicon {
             return None;
         }
         if found.class() > SideEffect::ReadOnly {
-            return self.result(words);
+            let asks = words.get(index + 1).filter(|next| ASKS.contains(&next.as_str()));
+            return self.result(words).or_else(|| self.at(index + 1, asks?, words));
         }
         let acts = |index: usize| {
             let said = self.at(index, words.get(index)?, words)?;

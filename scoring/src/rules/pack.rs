@@ -351,7 +351,7 @@ pub(crate) struct Fields {
     /// It speaks of fields that a call has, not of those a schema lists.
     #[serde(default)]
     pub(crate) given: bool,
-    /// A field of the call must hold one of these, in whatever case.
+    /// A field of the first list must hold one of these in the call, in whatever case.
     #[serde(default)]
     pub(crate) values: Vec<String>,
     pub(crate) effect: String,

@@ -44,7 +44,7 @@ impl Walk<'_, '_> {
                 self.attempt(|walk| {
                     walk.text(&arg.text, Flow::default());
                 });
-            } else if let Some(text) = handed(args, index).filter(|text| self.reads_as_command(text)) {
+            } else if let Some(text) = handed(args, index).filter(|text| self.opens_with_program(text)) {
                 self.attempt(|walk| {
                     walk.text(text, Flow::default());
                 });
@@ -75,6 +75,11 @@ impl Walk<'_, '_> {
     fn is_program(&self, text: &str) -> bool {
         let name = text.rsplit('/').next().unwrap_or_default();
         !name.is_empty() && self.rules.programs.knows(name)
+    }
+
+    fn opens_with_program(&self, text: &str) -> bool {
+        let mut words = text.split_whitespace();
+        words.next().is_some_and(|first| self.is_program(first)) && words.next().is_some()
     }
 
     /// A text that opens with a program and holds an option, a path or an operator: prose has none.
