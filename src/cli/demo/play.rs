@@ -374,7 +374,7 @@ impl<'a> Play<'a> {
 /// The end: what was written of all this, and whether it can be trusted.
 pub(super) fn show_record(place: &Place, stage: &Stage) -> anyhow::Result<()> {
     let records = records(place)?;
-    stage.heading("What the record says (herma audit tail)")?;
+    stage.heading("What the record says, in short (herma audit tail has all of it)")?;
     let skip = records.len().saturating_sub(TAIL);
     records.iter().skip(skip).try_for_each(|record| stage.entry(record))?;
     stage.heading("Whether anybody has touched it (herma audit verify)")?;
