@@ -64,6 +64,9 @@ impl<'r> Walk<'_, 'r> {
                 self.signal(Signal::ShellScriptUnread);
                 self.known_script(args, &script.text);
                 self.touch(&script.text, Use::Read);
+            } else if self.rules.programs.knows(&script.text) {
+                // `python -m pytest -k delete` is pytest.
+                self.known_script(args, &script.text);
             } else {
                 return None;
             }
