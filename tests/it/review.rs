@@ -533,7 +533,7 @@ id = "post.later"
 reason = "Posts a note"
 tools = ["post_note"]
 effect = "change"
-undo = { kind = "delay", seconds = 600 }
+undo = { kind = "delay", seconds = 30 }
 match = [{ server = "x", tool = "post_note", args = {} }]
 
 [[tool]]

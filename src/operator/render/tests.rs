@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::command::{Token, tokens};
-use super::letters::{Nature, nature};
+use super::letters::{Nature, Sign, nature};
 use super::pieces::{Look, pieces};
 use super::*;
 
@@ -61,7 +61,7 @@ proptest! {
         for markup in [line(&text), block(&text), spoken(&text, "/x", &[]), change(&text, &format!("{text}!"))] {
             let seen = visible(&markup.into_string());
             for c in seen.chars() {
-                let hides = matches!(nature(c), Nature::Strange(super::letters::Sign::Hidden(_)));
+                let hides = matches!(nature(c), Nature::Strange(Sign::Hidden(_)));
                 prop_assert!(!hides, "U+{:04X} in {seen:?}", u32::from(c));
             }
         }
@@ -94,6 +94,20 @@ proptest! {
         let marked = spoken(&text, "/x", &[reason]).into_string();
         prop_assert_eq!(visible(&marked), visible(&block(&text).into_string()));
     }
+}
+
+/// Unicode's own word for it, so that a character missing in our list is found.
+#[test]
+fn every_character_that_unicode_knows_to_be_invisible_counts_as_hidden() {
+    let unseen = regex::Regex::new(
+        r"[\p{Cc}\p{Co}\p{Zl}\p{Zp}\p{White_Space}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}]",
+    )
+    .unwrap();
+    let hides = |c: char| unseen.is_match(c.encode_utf8(&mut [0; 4]));
+    let missing = ('\0'..=char::MAX).filter(|c| {
+        !matches!(c, ' ' | '\n') && hides(*c) && !matches!(nature(*c), Nature::Strange(Sign::Hidden(_)))
+    });
+    assert_eq!(missing.collect::<Vec<_>>(), [' '; 0]);
 }
 
 #[test]
