@@ -21,7 +21,7 @@ use crate::control::wire::Ask;
 use model::Model;
 
 /// A cold start of Hermes takes ten seconds where the machine is free.
-const RUN: Duration = Duration::from_secs(150);
+const RUN: Duration = Duration::from_secs(180);
 const START: Duration = Duration::from_secs(10);
 /// What the doctor's own daemon refuses. `execute_code` runs, and what its script asks for does not.
 const POLICY: &str = r#"

@@ -118,7 +118,7 @@ async fn a_job_does_what_its_warrant_says_until_the_warrant_has_run_out() {
     ];
     let scripts = json!({ "nightly": work.iter().cycle().take(40).collect::<Vec<_>>() });
     let users = "\n[[user]]\nplatform = \"cron\"\nid = \"*\"\nwarrant = \"nightly.tenuo\"\n";
-    let house = house(&trusting(users), &[("nightly.tenuo", warrant(4, &["terminal"], 60))]).await;
+    let house = house(&trusting(users), &[("nightly.tenuo", warrant(4, &["terminal"], 120))]).await;
     let scene = Scene::with(house, scripts, "").await;
     let hermes = async |arguments: &[&str]| {
         let output = eventually("Hermes", scene.hermes(arguments).output()).await.unwrap();
