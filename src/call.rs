@@ -1,5 +1,6 @@
 //! A call with its origin: who asks, by which road, for what, with which exact bytes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use herma_scoring::{Definition, Kind};
 use herma_warrant::approval::SignedApproval;
 use herma_warrant::proof::Proof;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 /// The road a call comes in by.
@@ -93,6 +94,28 @@ pub struct Call {
     pub definition: Option<Arc<Listed>>,
     /// The warrant that came with the call.
     pub shown: Option<Arc<Shown>>,
+    /// What else reaches the server with it, if anything does.
+    pub beside: Option<Arc<Beside>>,
+}
+
+/// What reaches a server with a call and is neither its tool nor its arguments. A server may act on it, so people see
+/// it, and another of it makes another call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Beside {
+    /// Of the agent's URL.
+    pub query: Option<String>,
+    /// Other members of `params`.
+    pub params: Map<String, Value>,
+    /// Headers that are none of HTTP's or MCP's own; of their values, which may be secrets, the digests.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Beside {
+    /// `None` where nothing is.
+    #[must_use]
+    pub fn if_any(self) -> Option<Arc<Self>> {
+        (self != Self::default()).then(|| Arc::new(self))
+    }
 }
 
 /// A warrant as a call presents it, not believed yet.
@@ -210,6 +233,8 @@ impl Call {
             arguments: &'a Value,
             arguments_sha256: String,
             #[serde(skip_serializing_if = "Option::is_none")]
+            beside: Option<&'a Beside>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             conversation: Option<&'a str>,
             definition: Option<String>,
             kind: Kind,
@@ -220,6 +245,7 @@ impl Call {
         let named = Named {
             arguments: &self.arguments,
             arguments_sha256: Digest::of(&self.raw_arguments).to_string(),
+            beside: self.beside.as_deref(),
             conversation: self.origin.serves.as_ref().map(|serves| &*serves.conversation),
             definition: self.definition.as_ref().map(|listed| listed.digest.to_string()),
             kind: self.kind,
@@ -314,6 +340,7 @@ mod tests {
             frame,
             definition: None,
             shown: None,
+            beside: None,
         }
     }
 

@@ -145,6 +145,7 @@ impl Herma {
         let address = listener.local_addr().unwrap();
         let agent = |name: &str| Agent { name: name.into(), token: Digest::of(name.as_bytes()) };
         let agents = Agents {
+            anonymous: true,
             door: Arc::clone(&door),
             routes: HashMap::from([("peer".to_owned(), Arc::new(route))]),
             agents: vec![agent("ann"), agent("bob")],

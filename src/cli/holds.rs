@@ -211,6 +211,15 @@ pub fn show(row: &Value, out: &mut impl Write) -> anyhow::Result<()> {
     for line in serde_json::to_string_pretty(&arguments)?.lines() {
         writeln!(out, "    {}", visible(line))?;
     }
+    if let Some(query) = shown.get("query") {
+        writeln!(out, "  query      {}", visible(&plain(query)))?;
+    }
+    if let Some(extra) = shown.get("extra") {
+        writeln!(out, "  beside")?;
+        for line in serde_json::to_string_pretty(extra)?.lines() {
+            writeln!(out, "    {}", visible(line))?;
+        }
+    }
     writeln!(out, "  why")?;
     for reason in shown.pointer("/assessment/reasons").and_then(Value::as_array).into_iter().flatten() {
         let points = reason.get("points").and_then(Value::as_f64).unwrap_or_default();

@@ -233,6 +233,7 @@ async fn daemon(
                 door: Arc::clone(&door),
                 routes,
                 agents,
+                anonymous: listen.anonymous,
                 hosts: listen.hosts,
                 address,
                 agentguard: agentguard.map(|settings| AgentGuard::new(Arc::clone(&firewall), settings)),

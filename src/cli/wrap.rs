@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -225,8 +226,8 @@ fn start_daemon(data_dir: &Path) {
 }
 
 fn spawn_daemon(data_dir: &Path) -> anyhow::Result<Child> {
-    std::fs::create_dir_all(data_dir)?;
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(log_file(data_dir))?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
+    let log = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(log_file(data_dir))?;
     let daemon = Command::new(std::env::current_exe()?)
         .arg("--data-dir")
         .arg(data_dir)

@@ -78,6 +78,8 @@ pub struct Listen {
     pub agent: SocketAddr,
     /// `Host` names that are accepted beside loopback ones.
     pub hosts: Vec<String>,
+    /// Whether whoever shows no token may ask.
+    pub anonymous: bool,
 }
 
 /// One upstream, served at `/mcp/<name>`.

@@ -93,7 +93,11 @@ impl Reader<'_> {
                 ),
             ));
         }
-        Ok(Listen { agent, hosts: typed.hosts.iter().map(|host| host.to_ascii_lowercase()).collect() })
+        Ok(Listen {
+            agent,
+            hosts: typed.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            anonymous: typed.anonymous.unwrap_or(!has_agents),
+        })
     }
 
     fn servers(&self, typed: &[Spanned<typed::Server>]) -> Result<Vec<Server>, ConfigError> {

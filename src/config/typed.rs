@@ -90,6 +90,8 @@ pub(super) struct RevocationList {
 pub(super) struct Listen {
     pub(super) agent: Option<Spanned<String>>,
     pub(super) hosts: Vec<String>,
+    /// Whether whoever shows no token may ask; by default only where no agent has one.
+    pub(super) anonymous: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]

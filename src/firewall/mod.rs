@@ -42,6 +42,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use herma_scoring::{Assessment, Context, Rules, SideEffect, Undo};
 use herma_warrant::Grant;
 use herma_warrant::warrant::WarrantId;
+use tokio::sync::Semaphore;
 
 pub use children::NoChild;
 use definitions::Definitions;
@@ -55,6 +56,10 @@ use waiting::{Edit, Passage};
 use watched::Watched;
 pub(crate) use words::in_words;
 pub use words::{Earlier, For, Loose, Preview, Similar};
+
+/// Arguments of more bytes are judged apart from the runtime, so many at a time.
+const LONG: usize = 256 << 10;
+const SCORERS: usize = 2;
 
 /// Everything a call meets on its way.
 pub struct Firewall {
@@ -74,6 +79,8 @@ pub struct Firewall {
     pub runs: Runs,
     /// Why the operator's file, as it stands, is not what is used.
     pub unused: ArcSwapOption<String>,
+    /// Who may judge a long call.
+    scorers: Semaphore,
 }
 
 impl fmt::Debug for Firewall {
@@ -148,6 +155,7 @@ impl Firewall {
             roads: Roads::default(),
             runs: Runs::default(),
             unused: ArcSwapOption::empty(),
+            scorers: Semaphore::new(SCORERS),
         })
     }
 
@@ -176,7 +184,13 @@ impl Firewall {
         span: &mut Span,
     ) -> Result<Admission, Refusal> {
         let policy = self.policy.load_full();
-        let assessment = self.assess(&call, session)?;
+        let (call, assessment) = match call.raw_arguments.len() > LONG {
+            true => Box::pin(self.assess_apart(call, session)).await?,
+            false => {
+                let assessment = self.assess(&call, session)?;
+                (call, assessment)
+            }
+        };
         let at = now();
         let checked = self.warrants.check(&call, &assessment, at);
         if let Some(shown) = &call.shown
@@ -234,6 +248,22 @@ impl Firewall {
             Some(Passage::Answered(answer)) => return Ok(Admission::Answered(answer)),
         };
         Ok(Admission::Permit(Box::new(permit)))
+    }
+
+    /// A long call is judged beside the runtime, so that whatever else is under way goes on.
+    async fn assess_apart(
+        self: &Arc<Self>,
+        call: Call,
+        session: &Arc<Session>,
+    ) -> Result<(Call, Assessment), Refusal> {
+        let fault = || Refusal::Fault { what: "the scorer failed on this call; it did not run".into() };
+        let _turn = self.scorers.acquire().await.map_err(|_| fault())?;
+        let (firewall, session) = (Arc::clone(self), Arc::clone(session));
+        let judging = tokio::task::spawn_blocking(move || {
+            let assessment = firewall.assess(&call, &session)?;
+            Ok((call, assessment))
+        });
+        judging.await.map_err(|_| fault())?
     }
 
     /// A rule that panics judges nothing: the call does not run.

@@ -75,7 +75,9 @@ impl Permit {
             && judged.tool == leaving.tool
             && judged.origin.server == leaving.origin.server
             && judged.arguments == leaving.arguments
-            && definition(judged) == definition(leaving);
+            && definition(judged) == definition(leaving)
+            // Whoever said yes has seen the call and nothing beside it.
+            && leaving.beside == judged.beside;
         if same {
             self.frame = leaving.frame.clone();
         }

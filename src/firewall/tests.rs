@@ -71,6 +71,7 @@ impl House {
             arguments,
             definition: self.firewall.definitions.get("box", tool),
             shown: None,
+            beside: None,
         }
     }
 
@@ -438,4 +439,19 @@ async fn a_permit_that_is_dropped_is_recorded_as_unknown_and_frees_its_hold() {
     while house.firewall.gate.show(&hold.id).await.unwrap().state != HoldState::Unknown {
         news.recv().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn others_go_on_while_a_long_call_is_judged() {
+    let house = House::build().await;
+    let session = house.session();
+    let admit = async |text: String| {
+        let call = house.call("read_file", json!({ "path": "/srv/a", "note": text }));
+        house.firewall.admit(call, &session, &mut { PATIENT }).await
+    };
+    let mut long = Box::pin(admit("x".repeat(LONG)));
+    let mut here = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(long.as_mut().poll(&mut here).is_pending(), "it was judged on the thread of the others");
+    assert!(matches!(admit("x".into()).await, Ok(Admission::Permit(_))));
+    assert!(matches!(long.await, Ok(Admission::Permit(_))));
 }

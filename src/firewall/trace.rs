@@ -2,16 +2,22 @@
 
 use herma_scoring::{Assessment, Kind, Rules, SideEffect, redact_json};
 use herma_warrant::Grant;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Judged;
 use super::seen::seen;
 use super::session::Session;
-use crate::call::{Call, Digest};
+use crate::call::{Beside, Call, Digest};
 use crate::ledger::{Entry, Step, Thousandths};
 use crate::policy::{Policy, Route, Ruling};
 use crate::telemetry::Routed;
 
+/// What every modern call says of its client, which is no news.
+const OF_THE_CLIENT: [&str; 3] = [
+    "io.modelcontextprotocol/clientCapabilities",
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/protocolVersion",
+];
 /// Bytes of each end of a long text that go into its digest.
 const END: usize = 8 << 10;
 
@@ -108,7 +114,7 @@ pub(super) fn shown(
     // Whoever holds the inbox may be the one in danger: they see whom to call, and nothing calls for them.
     let personal = assessment.crisis_sensitive && policy.crisis.personal;
     let help = personal.then(|| rules.help_lines(policy.crisis.region.as_deref()));
-    json!({
+    let mut shown = json!({
         "call": call.id,
         "kind": call.kind,
         "server": &*call.origin.server,
@@ -127,7 +133,25 @@ pub(super) fn shown(
         "policy": policy.revision,
         "rules": rules.digest(),
         "help_lines": help,
-    })
+    });
+    if let (Some(beside), Some(fields)) = (&call.beside, shown.as_object_mut()) {
+        let Beside { query, params, headers } = &**beside;
+        if let Some(query) = query {
+            fields.insert("query".into(), redact_json(&query.as_str().into(), rules));
+        }
+        let mut extra = params.clone();
+        if let Some(meta) = extra.get_mut("_meta").and_then(Value::as_object_mut) {
+            meta.retain(|name, _| !OF_THE_CLIENT.contains(&name.as_str()));
+        }
+        extra.retain(|_, value| !value.as_object().is_some_and(Map::is_empty));
+        if !headers.is_empty() {
+            extra.insert("headers".into(), headers.keys().map(String::as_str).collect());
+        }
+        if !extra.is_empty() {
+            fields.insert("extra".into(), redact_json(&Value::Object(extra), rules));
+        }
+    }
+    shown
 }
 
 fn grant(grant: &Grant) -> &'static str {

@@ -146,6 +146,7 @@ impl Firewall {
             arguments: ask.args,
             frame: frame.to_string().into(),
             shown: None,
+            beside: None,
         }
     }
 

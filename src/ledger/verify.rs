@@ -176,6 +176,7 @@ fn read_heads(dir: &Path, key: &VerifyingKey, report: &mut Report) -> Result<Vec
             Err(error) => report.add(Problem::Checkpoint { file, why: reason(error) }),
         }
     }
+    let first = heads.first().map(|head| head.head.size);
     if let Some(pair) = heads.windows(2).find_map(|pair| match pair {
         [before, after] if after.head.size < before.head.size => Some(after),
         _ => None,
@@ -193,6 +194,11 @@ fn read_heads(dir: &Path, key: &VerifyingKey, report: &mut Report) -> Result<Vec
         Some(note) => match note::open(&note, key) {
             Err(error) => report.add(refuse(reason(error))),
             Ok(head) => {
+                // The first checkpoint of a ledger covers nothing.
+                if first.is_none_or(|first| first > 0) && head.size > 0 {
+                    let why = "the checkpoints that were signed at first are gone".into();
+                    report.add(Problem::Checkpoint { file: PAST_CHECKPOINTS.into(), why });
+                }
                 if let Some(largest) = largest.filter(|largest| *largest > head.size) {
                     report.add(refuse(format!(
                         "covers {} entries, but one over {largest} was signed before",

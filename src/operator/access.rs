@@ -1,6 +1,7 @@
 //! A request once it is known who makes it: cookie, body, signature.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -19,6 +20,8 @@ use super::route::{Access, Endpoint, Route};
 /// `__Host-`: no other host and no path may set it, and it is never sent unprotected beyond this machine.
 const COOKIE: &str = "__Host-herma";
 const BODY: usize = 1 << 20;
+/// How long a body may take: whoever sends half of one must not keep others out.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What somebody wants, and who it is.
 #[derive(Debug)]
@@ -137,7 +140,12 @@ fn unsigned(error: signature::SignatureError) -> Problem {
 }
 
 async fn collect(body: Incoming) -> Result<Bytes, Problem> {
-    match Limited::new(body, BODY).collect().await {
+    let whole = tokio::time::timeout(PATIENCE, Limited::new(body, BODY).collect()).await;
+    let whole = whole.map_err(|_| {
+        let said = format!("the request did not arrive within {} s", PATIENCE.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "slow", said)
+    })?;
+    match whole {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             let said = format!("a request has {BODY} bytes at most");

@@ -54,6 +54,7 @@ fn call(arguments: serde_json::Value) -> Call {
         arguments,
         definition: None,
         shown: None,
+        beside: None,
     }
 }
 

@@ -19,6 +19,7 @@ mod clients;
 mod conformance;
 mod crowd;
 mod decisions;
+mod doors;
 mod faults;
 mod frames;
 mod held;

@@ -179,6 +179,7 @@ impl AgentGuard {
             frame: Bytes::new(),
             definition: None,
             shown: None,
+            beside: None,
         };
         match self.firewall.admit(call, &session, line).await {
             Ok(Admission::Permit(permit)) => {

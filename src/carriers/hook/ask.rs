@@ -145,6 +145,7 @@ impl Desk {
             raw_arguments: raw,
             frame,
             shown: None,
+            beside: None,
         })
     }
 }

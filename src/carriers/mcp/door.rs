@@ -1,10 +1,11 @@
 //! What both transports share: a frame of a client goes in, and comes out as a permit or an answer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use herma_scoring::Kind;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,10 +14,10 @@ use tokio::sync::oneshot;
 
 use super::answer::{self, Shape};
 use super::era::{Declared, Era, Initialize, elicits_forms};
-use super::frame::{CallFrame, name_of, params};
+use super::frame::{CallFrame, Frame, name_of, params};
 use super::hold::{Line, Next, Patience, decide_in_band, in_band};
 use super::members::{Members, around};
-use super::receive::{ReceiveError, Received, receive};
+use super::receive::{ReceiveError, Received, others, receive};
 use super::request_state::{Leg, States};
 use super::tasks::Tasks;
 use crate::carriers::hook::Desk;
@@ -216,11 +217,34 @@ impl Door {
         let Some(state) = received.request_state.take_if(|state| States::is_ours(state)) else {
             return Ok((received, None));
         };
-        let digest = received.call.digest()?;
-        let leg = self.states.take(&state, &digest.to_string(), now())?;
+        let leg = self.states.open(&state, now())?;
         let stripped = strip(&received.call.frame, &leg)?;
-        received.call.frame = stripped.frame;
+        let call = &mut received.call;
+        call.frame = stripped.frame;
+        if matches!(call.kind, Kind::Tool | Kind::Prompt) {
+            let left = params(&call.frame).map(|raw| serde_json::from_str(raw.get())).transpose();
+            let mut beside = call.beside.as_deref().cloned().unwrap_or_default();
+            beside.params = others(left.map_err(ReceiveError::Retry)?.unwrap_or_default());
+            call.beside = beside.if_any();
+        }
+        let leg = self.states.take(&state, &call.digest()?.to_string(), now())?;
         Ok((received, Some(Resumed { leg, action: stripped.action })))
+    }
+
+    /// While somebody may be in danger, nobody has judged the words in an answer or a notification: what is more than
+    /// the protocol's own does not pass. Gives what the client is told.
+    pub fn hush(&self, session: &Session, frame: &Frame<'_>) -> Option<Bytes> {
+        if matches!(frame, Frame::Call(_)) || !session.in_crisis() || is_wordless(frame) {
+            return None;
+        }
+        let id = match frame {
+            Frame::Other { id: Some(id), .. } => id.get().as_bytes(),
+            _ => b"",
+        };
+        let said = "somebody may be in danger here: until a person has cleared that (`herma crisis`), only calls pass, \
+            which are judged";
+        self.firewall.record_refused(&session.origin(), "frame", said);
+        Some(answer::error(id, answer::code::NOT_PERMITTED, said))
     }
 
     /// Notes what a request that is no call says of the session.
@@ -249,6 +273,50 @@ impl Door {
             }
             _ => {}
         }
+    }
+}
+
+/// Whether a frame of a client says nothing that reaches a person: calls are judged by themselves.
+pub(super) fn is_wordless(frame: &Frame<'_>) -> bool {
+    const OWN: [&str; 19] = [
+        "initialize",
+        "logging/setLevel",
+        "notifications/cancelled",
+        "notifications/initialized",
+        "notifications/progress",
+        "notifications/roots/list_changed",
+        "ping",
+        "prompts/list",
+        "resources/list",
+        "resources/subscribe",
+        "resources/templates/list",
+        "resources/unsubscribe",
+        "server/discover",
+        "subscriptions/listen",
+        "tasks/cancel",
+        "tasks/get",
+        "tasks/list",
+        "tasks/result",
+        "tools/list",
+    ];
+    match frame {
+        Frame::Call(_) => true,
+        Frame::Other { method, .. } => OWN.contains(&&**method),
+        // What our own question is answered with, and nothing else: neither accepted content nor an error's words.
+        Frame::Answer { result: Some(result), .. } => matches!(
+            serde_json::from_str::<BTreeMap<String, Value>>(result),
+            Ok(members) if members.iter().all(|(name, value)| name == "action" || is_empty(value))
+        ),
+        Frame::Answer { .. } | Frame::Batch => false,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Null | Value::Bool(_) => true,
+        Value::Number(_) | Value::String(_) => false,
     }
 }
 

@@ -11,6 +11,7 @@ use herma_scoring::Kind;
 use super::answer::code;
 use super::shown::Presented;
 use super::walk::{Broken, Walk, decoded};
+use crate::call::Beside;
 
 /// What one frame is, as far as a proxy must know.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct CallFrame {
     pub(super) progress_token: Option<Bytes>,
     /// The warrant that came beside it.
     pub(super) presented: Option<Box<Presented>>,
+    /// What its transport brings the server beside it.
+    pub(super) beside: Option<Box<Beside>>,
 }
 
 impl Called<'_> {
@@ -58,6 +61,7 @@ impl Called<'_> {
             arguments: frame.slice_ref(self.arguments.as_bytes()),
             progress_token: self.progress_token().map(|token| part(frame, Some(token))),
             presented: None,
+            beside: None,
         }
     }
 
@@ -119,10 +123,18 @@ impl<'a> Frame<'a> {
         Self::of(text)
     }
 
+    /// The same for what a server says: many escape the slash of a method, and mean nothing by it.
+    pub fn hear(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        match Self::read(bytes) {
+            Err(FrameError::EscapedMethod) => read_one(std::str::from_utf8(bytes).unwrap_or_default(), true),
+            read => read,
+        }
+    }
+
     fn of(text: &'a str) -> Result<Self, FrameError> {
         match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'[') => read_batch(text),
-            _ => read_one(text),
+            _ => read_one(text, false),
         }
     }
 
@@ -134,7 +146,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-fn read_one(text: &str) -> Result<Frame<'_>, FrameError> {
+fn read_one(text: &str, may_escape: bool) -> Result<Frame<'_>, FrameError> {
     let envelope = Envelope::read(text)?;
     if let Some(name) = envelope.look_alike {
         return Err(FrameError::LookAlike(name));
@@ -152,7 +164,7 @@ fn read_one(text: &str) -> Result<Frame<'_>, FrameError> {
     }
     match kind {
         // An escaped spelling is a trick that a decoded string no longer shows.
-        Some(_) if raw.contains('\\') => Err(FrameError::EscapedMethod),
+        Some(_) if raw.contains('\\') && !may_escape => Err(FrameError::EscapedMethod),
         Some(kind) => {
             let Params { arguments, meta } = envelope.params;
             Ok(Frame::Call(Called { kind, id, arguments, meta }))

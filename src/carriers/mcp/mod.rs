@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod bridge;
 pub mod door;
+mod doubt;
 pub mod era;
 pub mod frame;
 pub mod hold;

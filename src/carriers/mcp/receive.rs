@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use herma_scoring::Kind;
 use herma_scoring::json::{JsonError, Limits};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::era::Declared;
 use super::frame::{CallFrame, Frame, FrameError, part};
@@ -58,7 +58,9 @@ pub fn receive(
     limit: usize,
     forward_warrant: bool,
 ) -> Result<Received, ReceiveError> {
-    let CallFrame { kind, mut frame, arguments: mut raw_arguments, progress_token, presented, .. } = call;
+    let CallFrame {
+        kind, mut frame, arguments: mut raw_arguments, progress_token, presented, beside, ..
+    } = call;
     let mut presented = presented.map(|boxed| *boxed);
     let origin = session.origin();
     let mut marked = None;
@@ -87,8 +89,13 @@ pub fn receive(
     let declared = Declared::read(&params);
     let request_state = params.get("requestState").and_then(Value::as_str).map(str::to_owned);
     let tool = name(kind, &params)?;
+    let mut beside = beside.map(|beside| *beside).unwrap_or_default();
     let (arguments, raw_arguments) = match kind {
-        Kind::Tool | Kind::Prompt => (take(params, "arguments"), raw_arguments),
+        Kind::Tool | Kind::Prompt => {
+            let arguments = params.get_mut("arguments").map(Value::take).unwrap_or_default();
+            beside.params = others(params);
+            (arguments, raw_arguments)
+        }
         Kind::Resource | Kind::Sampling | Kind::Elicitation => {
             (params, part(&frame, super::frame::params(&frame)))
         }
@@ -109,6 +116,7 @@ pub fn receive(
         frame,
         definition,
         shown: shown.map(Arc::new),
+        beside: beside.if_any(),
     };
     Ok(Received { call, declared, progress_token, request_state, marked })
 }
@@ -138,8 +146,20 @@ fn present(presented: &mut Option<Presented>, next: Option<Presented>) -> Result
     }
 }
 
-fn take(mut params: Value, member: &str) -> Value {
-    params.get_mut(member).map(Value::take).unwrap_or_default()
+/// What `params` hold beside name and arguments, without the marks of one sending of a call: the next one has others.
+pub(super) fn others(params: Value) -> Map<String, Value> {
+    const OF_ONE_SENDING: [&str; 4] = ["claudecode/toolUseId", "progressToken", "traceparent", "tracestate"];
+    let Value::Object(mut params) = params else { return Map::new() };
+    for own in ["name", "arguments"] {
+        params.remove(own);
+    }
+    if let Some(meta) = params.get_mut(shown::META).and_then(Value::as_object_mut) {
+        meta.retain(|name, _| name != "tenuo" && !OF_ONE_SENDING.contains(&name.as_str()));
+        if meta.is_empty() {
+            params.remove(shown::META);
+        }
+    }
+    params
 }
 
 /// Parsers that fold the case of names would take these for the members that decide.

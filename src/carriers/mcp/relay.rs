@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame as BodyFrame, SizeHint};
 use hyper::header::{self, HeaderMap};
-use serde_json::Value;
 
 use super::answer::is_error;
 use super::frame::{CallFrame, Frame, name_of};
@@ -23,6 +22,16 @@ use crate::pool::Answer;
 const GLANCE: usize = 64 << 10;
 /// What is kept of an answer that others wait for.
 pub(super) const WHOLE: usize = 16 << 20;
+
+pub(super) const JSON: &[u8] = b"application/json";
+pub(super) const EVENTS: &[u8] = b"text/event-stream";
+
+/// Whether some client takes the body for one of `kind`: some look for the words anywhere, and in either case.
+pub(super) fn speaks(headers: &HeaderMap, kind: &[u8]) -> bool {
+    headers.get_all(header::CONTENT_TYPE).iter().map(|value| value.as_bytes()).any(|said| {
+        said.starts_with(kind) || said.windows(kind.len()).any(|part| part.eq_ignore_ascii_case(kind))
+    })
+}
 
 /// What to listen for in an answer.
 #[derive(Debug)]
@@ -62,17 +71,15 @@ enum Format {
 
 impl Tap {
     pub fn new(firewall: Arc<Firewall>, session: Arc<Session>, headers: &HeaderMap, ear: Ear) -> Self {
-        let content_type =
-            headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
         let limit = match &ear {
             Ear::Call { settlement, .. } if !settlement.keeps_answer() => GLANCE,
             Ear::Call { .. } | Ear::Requests => WHOLE,
         };
         let format = if headers.contains_key(header::CONTENT_ENCODING) {
             Format::Deaf
-        } else if content_type.starts_with(b"text/event-stream") {
+        } else if speaks(headers, EVENTS) {
             Format::Events { events: Events::new(WHOLE), answer: None }
-        } else if content_type.starts_with(b"application/json") && !matches!(ear, Ear::Requests) {
+        } else if speaks(headers, JSON) && !matches!(ear, Ear::Requests) {
             Format::Json { parts: Vec::new(), size: 0, limit }
         } else {
             Format::Deaf
@@ -99,7 +106,7 @@ impl Tap {
                     match events.cut() {
                         Ok(Some(event)) => {
                             let Some(data) = event.data() else { continue };
-                            let Ok(frame) = Frame::read(&data) else { continue };
+                            let Ok(frame) = Frame::hear(&data) else { continue };
                             match (frame, &self.ear) {
                                 (Frame::Call(called), _) if self.notes => {
                                     note_server_request(&self.firewall, &self.session, called.keep(&data));
@@ -169,16 +176,6 @@ pub fn note_server_request(firewall: &Arc<Firewall>, session: &Arc<Session>, cal
     match receive(firewall, None, session, call, WHOLE, true) {
         Ok(received) => firewall.note_server_request(&received.call, session),
         Err(error) => firewall.record_refused(&session.origin(), name_of(kind), &error.to_string()),
-    }
-}
-
-/// Takes the tools out of an answer to `tools/list`.
-pub async fn learn(firewall: &Firewall, session: &Session, answer: &[u8]) {
-    let Ok(mut answer) = serde_json::from_slice::<Value>(answer) else { return };
-    let tools = answer.pointer_mut("/result/tools").map(Value::take).unwrap_or_default();
-    let Value::Array(tools) = tools else { return };
-    if let Err(error) = firewall.definitions.learn(&session.server, &tools).await {
-        tracing::warn!(server = &*session.server, %error, "tool definitions could not be kept");
     }
 }
 

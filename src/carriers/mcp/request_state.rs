@@ -89,8 +89,26 @@ impl States {
         Ok(format!("{MARK}{}.{}", BASE64URL_NOPAD.encode(&body), BASE64URL_NOPAD.encode(&mac)))
     }
 
+    /// What a state says, of whatever call.
+    pub fn open(&self, state: &str, now: i64) -> Result<Leg, StateError> {
+        self.unseal(state, now).map(|sealed| sealed.leg)
+    }
+
     /// Opens a state for the call with `digest` and takes it.
     pub fn take(&self, state: &str, digest: &str, now: i64) -> Result<Leg, StateError> {
+        let sealed = self.unseal(state, now)?;
+        if sealed.leg.digest != digest {
+            return Err(StateError::OtherCall);
+        }
+        let mut taken = self.taken.lock();
+        taken.retain(|_, expires| *expires > now);
+        match taken.insert(sealed.nonce, sealed.expires) {
+            None => Ok(sealed.leg),
+            Some(_) => Err(StateError::Used),
+        }
+    }
+
+    fn unseal(&self, state: &str, now: i64) -> Result<Sealed, StateError> {
         let (body, mac) =
             state.strip_prefix(MARK).and_then(|rest| rest.split_once('.')).ok_or(StateError::Forged)?;
         let decode = |text: &str| BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| StateError::Forged);
@@ -102,15 +120,7 @@ impl States {
         if sealed.expires <= now {
             return Err(StateError::Expired);
         }
-        if sealed.leg.digest != digest {
-            return Err(StateError::OtherCall);
-        }
-        let mut taken = self.taken.lock();
-        taken.retain(|_, expires| *expires > now);
-        match taken.insert(sealed.nonce, sealed.expires) {
-            None => Ok(sealed.leg),
-            Some(_) => Err(StateError::Used),
-        }
+        Ok(sealed)
     }
 
     /// HMAC-SHA-256 (RFC 2104); the key is exactly half a block.

@@ -1,7 +1,8 @@
 //! A stream of a server taken apart into events, where some of them must wait.
 //!
 //! A request of the server to its client waits for its permit when a rule speaks of such requests. A list of tools
-//! waits until it is known here: the client may call one of them the moment it has read it.
+//! waits until it is known here: the client may call one of them the moment it has read it. What readers could take
+//! for another frame than Herma does is not passed on.
 
 use std::sync::Arc;
 
@@ -11,13 +12,15 @@ use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
 
+use super::answer::{self, code};
 use super::door::{Door, End, Manners};
-use super::frame::{CallFrame, Frame};
+use super::doubt::{could_ask, could_say, learn};
+use super::frame::{CallFrame, Frame, FrameError};
 use super::hold::Line;
 use super::members::around;
 use super::notice;
-use super::relay::{Tap, learn};
-use super::sse::{Event, Events};
+use super::relay::Tap;
+use super::sse::{self, Event, Events};
 use super::upstream::{Head, Upstream};
 use crate::firewall::outcome::Outcome;
 use crate::firewall::session::Session;
@@ -37,8 +40,8 @@ pub struct Sift {
     pub manners: Manners,
     /// A rule speaks of requests of the server.
     pub judges: bool,
-    /// The stream answers `tools/list`.
-    pub learns: bool,
+    /// The id of the `tools/list` that is answered.
+    pub learns: Option<Bytes>,
     /// Something waits to be said to the agent with its next result.
     pub tells: bool,
 }
@@ -88,8 +91,9 @@ impl Sift {
                     }
                 }
             }
-            let rest = stream.rest();
-            let delivered = rest.is_empty() || events.send(rest).await.is_ok();
+            // Some readers take a last event without its end.
+            let rest = Event { raw: stream.rest() };
+            let delivered = rest.raw.is_empty() || sift.pass(rest, &events).await;
             tap.end(delivered);
         });
         out
@@ -97,22 +101,59 @@ impl Sift {
 
     /// False when the client is gone.
     async fn pass(self: &Arc<Self>, event: Event, events: &mpsc::Sender<Bytes>) -> bool {
-        let request = event.data().and_then(|data| match Frame::read(&data) {
-            Ok(Frame::Call(called)) if self.judges => Some(called.keep(&data)),
-            _ => None,
-        });
-        if self.learns
-            && let Some(data) = event.data()
-            && matches!(Frame::read(&data), Ok(Frame::Answer { .. }))
-        {
-            learn(&self.door.firewall, &self.session, &data).await;
+        let Some(data) = event.data() else { return events.send(event.raw).await.is_ok() };
+        match Frame::hear(&data) {
+            Ok(Frame::Call(called)) if self.judges => {
+                let call = called.keep(&data);
+                tokio::spawn(Arc::clone(self).judge(call, event.raw, events.clone()));
+                return true;
+            }
+            Err(error) if self.judges && could_ask(&data) => {
+                tokio::spawn(Arc::clone(self).refuse(error));
+                return true;
+            }
+            Ok(Frame::Call(_) | Frame::Other { .. }) => {}
+            frame => {
+                if let Some(id) = self.learns.as_ref().filter(|_| frame.is_ok() || could_say(&data, b"tools"))
+                    && let Err(instead) = learn(&self.door.firewall, &self.session, id, &data).await
+                {
+                    return events.send(sse::event(&instead)).await.is_ok();
+                }
+            }
         }
-        let Some(call) = request else {
-            let raw = self.told(&event).unwrap_or(event.raw);
-            return events.send(raw).await.is_ok();
+        let raw = self.told(&event).unwrap_or(event.raw);
+        events.send(raw).await.is_ok()
+    }
+
+    /// Whether answers must be read at all.
+    pub fn reads(&self) -> bool {
+        self.judges || self.learns.is_some()
+    }
+
+    /// An answer that is one frame, as its client gets it. `id` is that of the request.
+    pub async fn frame(&self, id: &[u8], body: Bytes) -> Bytes {
+        let asks = match Frame::hear(&body) {
+            Ok(Frame::Call(called)) => Some(super::frame::name_of(called.kind).to_owned()),
+            Err(error) if could_ask(&body) => Some(error.to_string()),
+            _ => None,
         };
-        tokio::spawn(Arc::clone(self).judge(call, event.raw, events.clone()));
-        true
+        if let Some(what) = asks.filter(|_| self.judges) {
+            let said =
+                format!("the server answered with a request of its own, which is not passed on: {what}");
+            self.door.firewall.record_refused(&self.session.origin(), "frame", &said);
+            return answer::error(id, code::INTERNAL, &said);
+        }
+        match &self.learns {
+            Some(id) if !body.is_empty() => {
+                learn(&self.door.firewall, &self.session, id, &body).await.err().unwrap_or(body)
+            }
+            _ => body,
+        }
+    }
+
+    async fn refuse(self: Arc<Self>, error: FrameError) {
+        self.door.firewall.record_refused(&self.session.origin(), "frame", &error.to_string());
+        self.answer(answer::error(b"", error.code(), &error.to_string())).await;
     }
 
     /// An answer with what waits to be said, the rest of its event as it came.

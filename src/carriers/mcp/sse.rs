@@ -1,12 +1,16 @@
 //! Server-sent events: cut out of a byte stream without changing a byte of it, and written.
 
 use bytes::{Bytes, BytesMut};
-use memchr::memmem;
+use memchr::memchr2;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Cuts a stream into events.
 #[derive(Debug)]
 pub struct Events {
     buffer: BytesMut,
+    /// Where the line begins that has not ended yet, and how far it was searched for its end.
+    line: usize,
     searched: usize,
     limit: usize,
 }
@@ -25,7 +29,7 @@ pub struct TooLong(usize);
 impl Events {
     /// `limit` in bytes for one event.
     pub fn new(limit: usize) -> Self {
-        Self { buffer: BytesMut::new(), searched: 0, limit }
+        Self { buffer: BytesMut::new(), line: 0, searched: 0, limit }
     }
 
     pub fn feed(&mut self, chunk: &[u8]) {
@@ -34,19 +38,38 @@ impl Events {
 
     /// The next whole event, if it has arrived.
     pub fn cut(&mut self) -> Result<Option<Event>, TooLong> {
-        let from = self.searched.saturating_sub(3);
-        let end = self.buffer.get(from..).and_then(blank_line).and_then(|end| end.checked_add(from));
-        match end {
+        match self.blank_line() {
             Some(end) => {
-                self.searched = 0;
+                (self.line, self.searched) = (0, 0);
                 Ok(Some(Event { raw: self.buffer.split_to(end).freeze() }))
             }
             None if self.buffer.len() > self.limit => Err(TooLong(self.limit)),
-            None => {
-                self.searched = self.buffer.len();
-                Ok(None)
+            None => Ok(None),
+        }
+    }
+
+    /// The offset behind the first blank line. A line ends by CR, LF or both, in any mixture.
+    fn blank_line(&mut self) -> Option<usize> {
+        while let Some(found) = memchr2(b'\n', b'\r', self.buffer.get(self.searched..)?) {
+            let at = self.searched.saturating_add(found);
+            let is_blank = at == self.line;
+            let length = match self.buffer.get(at..)? {
+                [b'\r', b'\n', ..] => 2,
+                // Its other half may be on the way; an event that is over need not wait for that.
+                [b'\r'] if !is_blank => {
+                    self.searched = at;
+                    return None;
+                }
+                _ => 1,
+            };
+            self.line = at.saturating_add(length);
+            self.searched = self.line;
+            if is_blank {
+                return Some(self.line);
             }
         }
+        self.searched = self.buffer.len();
+        None
     }
 
     /// What is left when the stream has ended without a final blank line.
@@ -55,18 +78,14 @@ impl Events {
     }
 }
 
-/// The offset behind the first blank line.
-fn blank_line(bytes: &[u8]) -> Option<usize> {
-    let ends = [b"\n\n".as_slice(), b"\r\n\r\n", b"\r\r"];
-    ends.iter().filter_map(|end| memmem::find(bytes, end)?.checked_add(end.len())).min()
-}
-
 impl Event {
     /// The `data` lines joined; `None` for comments and priming events.
     pub fn data(&self) -> Option<Bytes> {
         let mut found: Option<BytesMut> = None;
         let mut single = None;
-        for line in self.raw.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        // A stream may begin with a mark, which its reader skips.
+        let text = self.raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.raw);
+        for line in text.split(|byte| matches!(byte, b'\n' | b'\r')) {
             let Some(data) = line.strip_prefix(b"data:") else { continue };
             let data = data.strip_prefix(b" ").unwrap_or(data);
             match (&mut found, single.take()) {
@@ -130,6 +149,29 @@ mod tests {
             }
             assert_eq!(raw, stream, "in steps of {step}");
             assert_eq!(data, [Bytes::from_static("{\"a\":\"é\"}".as_bytes()), Bytes::from_static(b"x\ny")]);
+        }
+    }
+
+    #[test]
+    fn lines_end_in_any_of_three_ways_and_in_all_of_them_at_once() {
+        let ends = ["\n", "\r", "\r\n"];
+        for (one, two) in ends.iter().flat_map(|one| ends.iter().map(move |two| (*one, *two))) {
+            // A CR and an LF after it are one end.
+            let blank = if (one, two) == ("\r", "\n") { "\n\n" } else { two };
+            let stream = format!("\u{feff}data: x{one}{blank}data: y{two}data: z{one}{blank}");
+            for step in 1..stream.len() {
+                let mut events = Events::new(1024);
+                let (mut raw, mut data) = (Vec::new(), Vec::new());
+                for chunk in stream.as_bytes().chunks(step) {
+                    events.feed(chunk);
+                    while let Some(event) = events.cut().unwrap() {
+                        raw.extend_from_slice(&event.raw);
+                        data.extend(event.data());
+                    }
+                }
+                assert_eq!(raw, stream.as_bytes(), "{one:?} {two:?} in steps of {step}");
+                assert_eq!(data, ["x", "y\nz"], "{one:?} {two:?} in steps of {step}");
+            }
         }
     }
 

@@ -79,6 +79,13 @@ impl Upstream {
     }
 }
 
+impl Head {
+    /// Asks for an answer that can be read here.
+    pub fn ask_plainly(&mut self) {
+        self.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+}
+
 /// Takes out what concerns one connection only, the headers named by `Connection` included.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if let Some(named) = headers.remove(header::CONNECTION) {

@@ -18,7 +18,7 @@ use super::answer;
 use super::door::{Door, End, Manners};
 use super::frame::{CallFrame, Frame};
 use super::hold::Line;
-use super::{notice, relay};
+use super::{doubt, notice};
 use crate::control::wire::{self, FromWrap, Side, ToWrap, WireError, Wrapping};
 use crate::firewall::Permit;
 use crate::firewall::outcome::Outcome;
@@ -137,7 +137,11 @@ impl Wrapped {
                     self.door.overhear(&self.session, &method, &payload);
                 }
             }
-            FromWrap::Tools => runtime.block_on(relay::learn(&self.door.firewall, &self.session, &payload)),
+            // The wrapper has read it the same way, and told its client.
+            FromWrap::Tools => {
+                let learning = doubt::learn(&self.door.firewall, &self.session, b"", &payload);
+                let _ = runtime.block_on(learning);
+            }
             FromWrap::Settled { seq, answered, is_error, bytes, took_us } => {
                 let response = (!payload.is_empty()).then(|| payload.clone());
                 let outcome = match answered {
@@ -150,7 +154,16 @@ impl Wrapped {
     }
 
     fn judge(self: &Arc<Self>, seq: u64, side: Side, twice: bool, frame: Bytes, runtime: &Handle) {
-        let call = match Frame::read(&frame) {
+        let read = match side {
+            Side::Client => Frame::read(&frame),
+            Side::Server => Frame::hear(&frame),
+        };
+        if let (Side::Client, Ok(frame)) = (side, &read)
+            && let Some(refused) = self.door.hush(&self.session, frame)
+        {
+            return self.tell(&ToWrap::Reply { seq }, &refused);
+        }
+        let call = match read {
             Err(error) => {
                 self.door.firewall.record_refused(&self.session.origin(), "frame", &error.to_string());
                 return self

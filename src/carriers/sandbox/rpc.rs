@@ -249,6 +249,7 @@ impl Run {
             frame: line.frame,
             definition: None,
             shown: shown.map(Arc::new),
+            beside: None,
             tool: line.tool,
             arguments: line.arguments,
             raw_arguments: line.raw_arguments,

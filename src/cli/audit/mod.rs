@@ -8,7 +8,7 @@ mod read;
 mod tests;
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -99,22 +99,20 @@ pub struct VerifyProof {
 
 pub fn run(audit: Audit, data_dir: &Path) -> anyhow::Result<ExitCode> {
     let dir = data_dir.join(LEDGER);
-    let mut out = io::stdout().lock();
+    let mut stdout = io::stdout().lock();
+    let mut terminal = Terminal(io::stdout());
+    let out: &mut dyn Write = if stdout.is_terminal() { &mut terminal } else { &mut stdout };
     let outcome = match audit {
-        Audit::Tail { lines, follow, json } => read::tail(&dir, lines, follow, json, &mut out),
-        Audit::Show { which, json } => read::show(&dir, &which, json, &mut out),
-        Audit::Grep(wanted) => read::grep(&dir, &wanted, &mut out),
-        Audit::Export(wanted) => export::export(data_dir, &wanted, &mut out, &mut io::stderr().lock()),
-        Audit::Erase(wanted) => erase::erase(data_dir, wanted, &mut out),
-        Audit::Verify { checkpoint, key } => {
-            verify(data_dir, checkpoint.as_deref(), key.as_deref(), &mut out)
-        }
-        Audit::Proof { seq } => check::proof(data_dir, seq, &mut out),
-        Audit::Consistency { checkpoint } => check::consistency(data_dir, &checkpoint, &mut out),
-        Audit::VerifyProof(wanted) => check::verify_proof(data_dir, &wanted, &mut out),
-        Audit::VerifyReceipt { which, key } => {
-            check::verify_receipt(data_dir, &which, key.as_deref(), &mut out)
-        }
+        Audit::Tail { lines, follow, json } => read::tail(&dir, lines, follow, json, out),
+        Audit::Show { which, json } => read::show(&dir, &which, json, out),
+        Audit::Grep(wanted) => read::grep(&dir, &wanted, out),
+        Audit::Export(wanted) => export::export(data_dir, &wanted, out, &mut io::stderr().lock()),
+        Audit::Erase(wanted) => erase::erase(data_dir, wanted, out),
+        Audit::Verify { checkpoint, key } => verify(data_dir, checkpoint.as_deref(), key.as_deref(), out),
+        Audit::Proof { seq } => check::proof(data_dir, seq, out),
+        Audit::Consistency { checkpoint } => check::consistency(data_dir, &checkpoint, out),
+        Audit::VerifyProof(wanted) => check::verify_proof(data_dir, &wanted, out),
+        Audit::VerifyReceipt { which, key } => check::verify_receipt(data_dir, &which, key.as_deref(), out),
     };
     match outcome {
         // Whoever read our output has seen enough.
@@ -165,6 +163,35 @@ fn plain(text: &str) -> String {
         }
     }
     plain
+}
+
+/// JSON that says the same in letters that do nothing to a terminal.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if (letter.is_control() && letter != '\n') || is_invisible(letter) {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(letter);
+        }
+    }
+    escaped
+}
+
+/// Where people read: entries as they are stored are JSON that an agent had a hand in.
+struct Terminal<W>(W);
+
+impl<W: Write> Write for Terminal<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(escaped(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn is_invisible(letter: char) -> bool {

@@ -84,6 +84,15 @@ pub(super) fn rows(held: &Held, width: usize) -> Vec<Row> {
     for line in arguments.lines() {
         page.json(&visible(line));
     }
+    if let Some(query) = &shown.query {
+        page.fact("query", &visible(query));
+    }
+    if let Some(extra) = &shown.extra {
+        page.add(Tone::Head, 0, "and beside the arguments");
+        for line in serde_json::to_string_pretty(extra).unwrap_or_default().lines() {
+            page.json(&visible(line));
+        }
+    }
     page.gap();
     page.add(Tone::Head, 0, "why it waits");
     page.add(Tone::Plain, 2, &format!("rule {}: {}", visible(&shown.rule), visible(&shown.why)));

@@ -53,6 +53,10 @@ pub(super) struct Shown {
     pub(super) why: String,
     pub(super) definition_changed: bool,
     #[serde(default)]
+    pub(super) query: Option<String>,
+    #[serde(default)]
+    pub(super) extra: Option<Value>,
+    #[serde(default)]
     pub(super) help_lines: Option<Vec<HelpLine>>,
 }
 

@@ -131,6 +131,19 @@ fn a_checkpoint_put_back_to_an_older_one_is_named() {
 }
 
 #[test]
+fn checkpoints_that_are_gone_are_named() {
+    let ledger = Tampered::new();
+    let past = ledger.dir.path().join("checkpoints.jsonl");
+    let text = fs::read_to_string(&past).unwrap();
+    let gone = ["checkpoints.jsonl: the checkpoints that were signed at first are gone"];
+    let later = text.split_once('\n').unwrap().1;
+    fs::write(&past, later).unwrap();
+    assert_eq!(ledger.problems(), gone);
+    fs::remove_file(&past).unwrap();
+    assert_eq!(ledger.problems(), gone);
+}
+
+#[test]
 fn a_missing_checkpoint_is_named() {
     let ledger = Tampered::new();
     fs::remove_file(ledger.dir.path().join("checkpoint")).unwrap();

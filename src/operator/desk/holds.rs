@@ -31,6 +31,9 @@ struct Shown {
     arguments_sha256: String,
     #[serde(default)]
     client: String,
+    /// What reaches the server beside tool and arguments.
+    query: Option<String>,
+    extra: Option<Value>,
     assessment: Assessment,
     route: Route,
     rule: String,
@@ -220,6 +223,8 @@ impl Desk {
             scope,
             arguments: shown.arguments,
             arguments_sha256: shown.arguments_sha256,
+            query: shown.query,
+            extra: shown.extra,
             render_digest: render_digest(&row.shown),
             reasons: judged.reasons,
             route: shown.route,

@@ -188,6 +188,12 @@ pub struct HoldView {
     /// Redacted; pointers and spans of `reasons` point into it.
     pub arguments: Value,
     pub arguments_sha256: String,
+    /// The query of the agent's URL, which reaches the server too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// Other members of `params`, and names of unusual headers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Value>,
     /// A person changed the arguments.
     pub edited: bool,
     /// To what, once it was let go so; raw, as it left.

@@ -48,6 +48,7 @@ fn card(frame: &Frame, hold: &HoldView) -> Markup {
                 @if row.group != Group::Crisis || aside { (scope(&hold.scope)) }
                 (arguments(Arguments {
                     above: above(hold), value: &hold.arguments, reasons: &hold.reasons, whole: row.group <= Group::Critical }))
+                (beside(hold))
             }
             (why(hold))
             (facts(hold))
@@ -58,6 +59,15 @@ fn card(frame: &Frame, hold: &HoldView) -> Markup {
             span.card-end {}
             @if row.state == HoldState::Pending { (decide::bar(hold)) }
         }
+    }
+}
+
+/// What reaches the server beside the arguments.
+fn beside(hold: &HoldView) -> Markup {
+    html! {
+        @if hold.query.is_some() || hold.extra.is_some() { h3 { "And beside the arguments" } }
+        @if let Some(query) = &hold.query { p { "the query " code { (line(query)) } } }
+        @if let Some(extra) = &hold.extra { (arguments(Arguments { above: None, value: extra, reasons: &[], whole: true })) }
     }
 }
 

@@ -30,7 +30,8 @@ use crate::review::Ground;
 use peer::{Peer, Request, Role};
 pub use process::Launch;
 use process::Process;
-use splice::{Ambiguous, Key, Ties};
+pub(super) use splice::Key;
+use splice::{Ambiguous, Ties};
 pub use stream::Stream;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");

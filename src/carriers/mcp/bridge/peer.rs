@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::answer::{self, code};
 use super::super::door::{Door, End, Manners};
+use super::super::doubt::{self, could_ask, could_say};
 use super::super::era::Era;
 use super::super::frame::{CallFrame, Called, Frame, FrameError};
 use super::super::hold::Line;
@@ -304,18 +305,17 @@ impl Peer {
                         self.hear_frame(frame.slice_ref(part.get().as_bytes())).await;
                     }
                 }
-                Err(_) => self.log_junk(&frame),
+                Err(error) => self.doubt(&frame, &FrameError::Unreadable(error.to_string())).await,
             },
             Some(_) => self.log_junk(&frame),
         }
     }
 
     async fn hear_frame(self: &Arc<Self>, frame: Bytes) {
-        match Frame::read(&frame) {
+        match Frame::hear(&frame) {
             Ok(Frame::Answer { id: Some(id), .. }) => self.answered(id, &frame).await,
-            Ok(Frame::Answer { id: None, .. } | Frame::Batch) | Err(FrameError::Unreadable(_)) => {
-                self.log_junk(&frame);
-            }
+            Ok(Frame::Answer { id: None, .. } | Frame::Batch) => self.log_junk(&frame),
+            Err(error) => self.doubt(&frame, &error).await,
             Ok(Frame::Call(Called { id: Some(id), .. }) | Frame::Other { id: Some(id), .. })
                 if self.era == Era::Modern =>
             {
@@ -331,8 +331,29 @@ impl Peer {
                     self.pass_on(frame.clone()).await;
                 }
             }
-            Ok(Frame::Other { .. }) | Err(_) => self.pass_on(frame.clone()).await,
+            Ok(Frame::Other { .. }) => self.pass_on(frame.clone()).await,
         }
+    }
+
+    /// What readers could take for different frames goes nowhere.
+    async fn doubt(&self, frame: &[u8], error: &FrameError) {
+        if could_ask(frame) {
+            let said = error.to_string();
+            self.door.firewall.record_refused(&self.session.origin(), "frame", &said);
+            self.answer_back(&answer::error(b"", error.code(), &said)).await;
+        }
+        if could_say(frame, b"tools") {
+            let lists: Vec<_> = {
+                let mut state = self.state();
+                let lists = state.waiting.extract_if(|_, waiting| matches!(waiting.role, Role::Tools));
+                lists.map(|(_, waiting)| waiting).collect()
+            };
+            for Waiting { id, sink, .. } in lists {
+                let learned = doubt::learn(&self.door.firewall, &self.session, &id, frame).await;
+                self.give(sink, learned.err().unwrap_or_default(), Delivery::default()).await;
+            }
+        }
+        self.log_junk(frame);
     }
 
     /// Standard output is for MCP only; what else a server prints there is for people.
@@ -347,7 +368,7 @@ impl Peer {
             tracing::debug!(server = &*self.session.server, id = id.get(), "an answer nobody waits for");
             return;
         };
-        let frame = match self.era {
+        let mut frame = match self.era {
             Era::Legacy => frame.clone(),
             Era::Modern => {
                 let named = match role {
@@ -362,7 +383,12 @@ impl Peer {
         match role {
             Role::Ordinary | Role::Subscription => {}
             Role::Opening => failed_to_open = answer::is_error(&frame),
-            Role::Tools => relay::learn(&self.door.firewall, &self.session, &frame).await,
+            Role::Tools => {
+                let learned = doubt::learn(&self.door.firewall, &self.session, &asked, &frame).await;
+                if let Err(instead) = learned {
+                    frame = instead;
+                }
+            }
             Role::Call(settlement, under_way) => {
                 drop(under_way);
                 let end = Delivery::of(settlement, frame.clone());

@@ -11,11 +11,11 @@ use super::super::members::around;
 
 /// A JSON-RPC id or progress token, however it is spelled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key(String);
+pub(in super::super) struct Key(String);
 
 impl Key {
     /// `None` for what neither can be.
-    pub(super) fn of(raw: &RawValue) -> Option<Self> {
+    pub(in super::super) fn of(raw: &RawValue) -> Option<Self> {
         match serde_json::from_str::<Value>(raw.get()).ok()? {
             Value::String(text) => Some(Self(Value::from(text).to_string())),
             Value::Number(number) => Some(Self(match number.as_f64() {

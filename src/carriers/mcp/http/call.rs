@@ -17,8 +17,10 @@ use super::super::relay::{Ear, Tap};
 use super::super::sift::Sift;
 use super::super::sse;
 use super::super::upstream::Head;
-use super::reply::{Reply, empty, event_stream, is_event_stream, is_json, json, unreachable_server};
-use super::{Agents, Answering, Asked, Back, Route};
+use super::reply::{
+    Reply, empty, event_stream, is_event_stream, is_json, is_unclear, json, unreachable_server,
+};
+use super::{Agents, Answering, Asked, Back, Route, UNCLEAR};
 use crate::firewall::Permit;
 use crate::firewall::outcome::Outcome;
 use crate::firewall::session::{Session, UnderWay};
@@ -105,7 +107,7 @@ impl Agents {
         &self,
         route: &Route,
         permit: Permit,
-        head: Head,
+        mut head: Head,
         session: Arc<Session>,
         id: Bytes,
         under_way: Option<UnderWay>,
@@ -117,7 +119,10 @@ impl Agents {
                 return Box::pin(pass_to_process(bridge, permit, session, id, under_way, line)).await;
             }
         };
-        let sift = self.sift(route, &session, &head.headers, false);
+        let sift = self.sift(route, &session, &head.headers, None);
+        if sift.is_some() || line.events.is_some() {
+            head.ask_plainly();
+        }
         let (response, settlement) = upstream.forward(permit, head).await;
         let response = match response {
             Ok(response) => response,
@@ -130,9 +135,17 @@ impl Agents {
             }
         };
         let ear = Ear::Call { id: id.clone(), settlement, under_way };
+        if is_unclear_to(sift.as_ref(), &response) {
+            Tap::new(Arc::clone(&self.door.firewall), Arc::clone(&session), response.headers(), ear)
+                .end(true);
+            self.door.firewall.record_refused(&session.origin(), "frame", UNCLEAR);
+            return line.finish(answer::error(&id, code::INTERNAL, UNCLEAR)).await;
+        }
         match line.events {
-            None if is_json(response.headers()) && notice::waits(&self.door.firewall, &session) => {
-                Box::pin(self.tell(response, session, ear)).await
+            None if is_json(response.headers())
+                && (sift.is_some() || notice::waits(&self.door.firewall, &session)) =>
+            {
+                Box::pin(self.read_whole(response, session, ear, &id, sift)).await
             }
             None => self.relay(response, session, ear, sift),
             Some(events) => {
@@ -154,7 +167,7 @@ impl Agents {
         mut line: HttpLine,
     ) -> Response<Reply> {
         let told = permit.told().unwrap_or_default().to_owned();
-        head.headers.remove(hyper::header::ACCEPT_ENCODING);
+        head.ask_plainly();
         line.start();
         let Some(events) = line.events.take() else {
             let answer = self.fetch(route, permit, head, session, &id, under_way).await;
@@ -163,10 +176,15 @@ impl Agents {
         let (raw, mut chunks) = mpsc::channel(BACKLOG);
         let behind = HttpLine { head: None, events: Some(raw), accepts_events: true };
         let pass = async {
-            let mut stream = sse::Events::new(usize::MAX);
+            let mut stream = sse::Events::new(self.longest_event());
             while let Some(chunk) = chunks.recv().await {
                 stream.feed(&chunk);
-                while let Ok(Some(event)) = stream.cut() {
+                loop {
+                    let event = match stream.cut() {
+                        Ok(Some(event)) => event,
+                        Ok(None) => break,
+                        Err(_) => return drop(events.send(sse::event(&self.too_long(&id))).await),
+                    };
                     let answer = event.data().filter(|data| answers(data, &id));
                     let said = answer.map_or(event.raw, |data| sse::event(&answer::telling(&data, &told)));
                     if events.send(said).await.is_err() {
@@ -193,7 +211,7 @@ impl Agents {
         let streams = is_event_stream(&parts.headers);
         let firewall = &self.door.firewall;
         let mut tap = Tap::new(Arc::clone(firewall), Arc::clone(&session), &parts.headers, ear);
-        if let Some(sift) = sift.filter(|_| streams) {
+        if streams && let Some(sift) = sift {
             let mut sifted = sift.start(body, tap);
             while let Some(event) = sifted.recv().await {
                 if events.send(event).await.is_err() {
@@ -211,6 +229,9 @@ impl Agents {
                     tap.hear(&chunk);
                     if streams {
                         delivered &= events.send(chunk).await.is_ok();
+                    } else if whole.len().saturating_add(chunk.len()) > self.door.frame_limit {
+                        tap.end(true);
+                        return drop(events.send(sse::event(&self.too_long(id))).await);
                     } else {
                         whole.extend_from_slice(&chunk);
                     }
@@ -226,7 +247,11 @@ impl Agents {
         }
         if !streams {
             let frame = if serde_json::from_slice::<&serde_json::value::RawValue>(&whole).is_ok() {
-                notice::with_notices(firewall, &session, &whole).unwrap_or_else(|| whole.into())
+                let whole = match &sift {
+                    Some(sift) => sift.frame(id, whole.into()).await,
+                    None => whole.into(),
+                };
+                notice::with_notices(firewall, &session, &whole).unwrap_or(whole)
             } else {
                 let said =
                     format!("the server answered HTTP {} without a JSON-RPC answer", parts.status.as_u16());
@@ -250,11 +275,16 @@ impl Agents {
         let (events, mut frames) = mpsc::channel(BACKLOG);
         let line = HttpLine { head: None, events: Some(events), accepts_events: true };
         let collect = async {
-            let mut stream = sse::Events::new(usize::MAX);
+            let mut stream = sse::Events::new(self.longest_event());
             let mut last = Bytes::new();
             while let Some(chunk) = frames.recv().await {
                 stream.feed(&chunk);
-                while let Ok(Some(event)) = stream.cut() {
+                loop {
+                    let event = match stream.cut() {
+                        Ok(Some(event)) => event,
+                        Ok(None) => break,
+                        Err(_) => return self.too_long(id),
+                    };
                     let Some(data) = event.data() else { continue };
                     if matches!(Frame::read(&data), Ok(Frame::Answer { .. })) {
                         last = data;
@@ -265,6 +295,25 @@ impl Agents {
         };
         tokio::join!(self.forward(route, permit, head, session, id.clone(), under_way, line), collect).1
     }
+}
+
+impl Agents {
+    /// An answer of the longest frame as an event: line breaks grow on the way.
+    fn longest_event(&self) -> usize {
+        self.door.frame_limit.saturating_mul(8)
+    }
+
+    fn too_long(&self, id: &[u8]) -> Bytes {
+        let said = format!(
+            "the call ran, but its answer is longer than {} bytes (limits.frame) and was not kept",
+            self.door.frame_limit
+        );
+        answer::error(id, code::INTERNAL, &said)
+    }
+}
+
+fn is_unclear_to(sift: Option<&Sift>, response: &Response<Answer>) -> bool {
+    sift.is_some_and(Sift::reads) && is_unclear(response.headers())
 }
 
 async fn pass_to_process(

@@ -1,5 +1,6 @@
 //! Streamable HTTP: one route, one upstream, every byte as it came.
 
+mod body;
 mod call;
 mod entry;
 mod mirrored;
@@ -20,7 +21,7 @@ use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::answer::{self, code};
 use super::bridge::{Bridge, Caller};
@@ -38,18 +39,18 @@ use crate::listen;
 use crate::pool::Answer;
 use crate::review::Ground;
 
+/// Said in place of an answer that Herma must read and cannot.
+const UNCLEAR: &str = "the server's answer must be read here and is compressed, or says two things of what it is; \
+    it is not passed on";
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-/// How many agents come is the operator's affair.
-const MANNERS: listen::Manners = listen::Manners {
-    patience: Duration::from_secs(30),
-    connections: Semaphore::MAX_PERMITS,
-    grace: Duration::from_secs(2),
-};
+const MANNERS: listen::Manners =
+    listen::Manners { patience: Duration::from_secs(30), connections: 1024, grace: Duration::from_secs(2) };
 
+use body::Unread;
 pub use reply::Reply;
 pub(in crate::carriers) use reply::json;
 pub(super) use reply::{empty, event_stream};
-use reply::{is_event_stream, is_json, plain, unreachable_server};
+use reply::{is_event_stream, is_json, is_unclear, plain, unreachable_server};
 pub use road::Road;
 pub use sandbox::Sandboxes;
 
@@ -59,6 +60,8 @@ pub struct Agents {
     pub door: Arc<Door>,
     pub routes: HashMap<String, Arc<Route>>,
     pub agents: Vec<Agent>,
+    /// Whoever shows no token may ask, too.
+    pub anonymous: bool,
     /// `Host` names that are accepted beside loopback ones.
     pub hosts: Vec<String>,
     pub address: SocketAddr,
@@ -136,20 +139,19 @@ impl Agents {
         if let Some(guard) = self.agentguard.as_ref().filter(|_| AgentGuard::speaks(parts.uri.path())) {
             let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
             let principal = self.plugin(&target, &mut headers, peer);
-            let body = Limited::new(body, self.door.frame_limit).collect().await;
-            let body = body.map(|body| body.to_bytes()).map_err(|error| format!("the request: {error}"));
+            let body = body::read(body, self.door.frame_limit).await.map_err(|error| error.to_string());
             return Box::pin(guard.answer(agentguard::Asked { target, headers, principal, body })).await;
         }
         if let Err(refused) = self.check_origin(&headers) {
             return refused;
         }
-        let principal = match self.principal(&mut headers, peer) {
+        let principal = match self.principal(&mut headers, parts.uri.query(), peer) {
             Ok(principal) => principal,
             Err(refused) => return refused,
         };
         if self.sandbox_http && parts.uri.path() == sandbox::PATH && parts.method == Method::POST {
-            return match Limited::new(body, self.door.frame_limit).collect().await {
-                Ok(body) => Box::pin(self.sandbox(headers, principal, body.to_bytes())).await,
+            return match body::read(body, self.door.frame_limit).await {
+                Ok(body) => Box::pin(self.sandbox(headers, principal, body)).await,
                 Err(_) => plain(StatusCode::BAD_REQUEST, "the request broke off or is too long\n"),
             };
         }
@@ -169,27 +171,44 @@ impl Agents {
             return self.pass(asked, Bytes::new(), false).await;
         }
         if asked.head.headers.contains_key(header::CONTENT_ENCODING) {
-            return plain(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "requests must not be compressed: they are read before they pass\n",
-            );
+            return self
+                .not_plain(&asked, "requests must not be compressed: they are read before they pass\n");
         }
-        match Limited::new(body, self.door.frame_limit).collect().await {
-            Ok(body) => self.post(asked, body.to_bytes()).await,
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                let said =
-                    format!("the request is longer than {} bytes (limits.frame)", self.door.frame_limit);
-                json(StatusCode::PAYLOAD_TOO_LARGE, answer::error(b"", code::INVALID_REQUEST, &said))
+        if !body::is_plain_json(&asked.head.headers) {
+            let said =
+                "requests are read before they pass: send one Content-Type, application/json in UTF-8\n";
+            return self.not_plain(&asked, said);
+        }
+        match body::read(body, self.door.frame_limit).await {
+            Ok(body) => self.post(asked, body).await,
+            Err(error) => {
+                let status = match error {
+                    Unread::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+                    Unread::Broken => StatusCode::BAD_REQUEST,
+                    Unread::Silent => StatusCode::REQUEST_TIMEOUT,
+                };
+                json(status, answer::error(b"", code::INVALID_REQUEST, &error.to_string()))
             }
-            Err(_) => plain(StatusCode::BAD_REQUEST, "the request broke off\n"),
         }
+    }
+
+    fn not_plain(&self, asked: &Asked, said: &'static str) -> Response<Reply> {
+        let session = self.session(asked.session_id.as_deref(), &asked.principal, &asked.route);
+        self.door.firewall.record_refused(&session.origin(), "frame", said.trim_end());
+        plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, said)
     }
 
     fn post(self: Arc<Self>, asked: Asked, body: Bytes) -> Answering {
         let at_once = |response| -> Answering { Box::pin(std::future::ready(response)) };
         let route = &asked.route;
         let session = self.session(asked.session_id.as_deref(), &asked.principal, route);
-        let learns = match Frame::read(&body) {
+        let read = Frame::read(&body);
+        if let Ok(frame) = &read
+            && let Some(refused) = self.door.hush(&session, frame)
+        {
+            return at_once(json(StatusCode::FORBIDDEN, refused));
+        }
+        let learns = match read {
             Err(error) => return at_once(self.refuse(&session, &error)),
             Ok(Frame::Call(called)) => {
                 if let Back::Process(bridge) = &route.upstream
@@ -234,23 +253,28 @@ impl Agents {
             Back::Process(bridge) => return bridge.answer(asked.caller(), body).await,
         };
         let session = self.session(asked.session_id.as_deref(), &asked.principal, route);
-        let sift = self.sift(route, &session, &asked.head.headers, learns);
-        match upstream.pass(asked.head, body.clone()).await {
+        let id = Frame::read(&body).ok().and_then(|frame| frame.id()).map(RawValue::get);
+        let id = Bytes::copy_from_slice(id.unwrap_or_default().as_bytes());
+        let sift = self.sift(route, &session, &asked.head.headers, learns.then(|| id.clone()));
+        if sift.is_some() {
+            asked.head.ask_plainly();
+        }
+        match upstream.pass(asked.head, body).await {
             Ok(response) => {
                 if asked.session_id.is_none()
                     && let Some(id) = text(response.headers(), &SESSION)
                 {
                     self.session(Some(id), &asked.principal, route).introduce(session.client());
                 }
-                if learns && is_json(response.headers()) {
-                    return self.learn(response, &session).await;
+                if sift.as_ref().is_some_and(Sift::reads) && is_unclear(response.headers()) {
+                    return self.unclear(&session, &id);
                 }
-                self.relay(response, session, Ear::Requests, sift)
+                match sift.is_some() && is_json(response.headers()) {
+                    true => self.read_whole(response, session, Ear::Requests, &id, sift).await,
+                    false => self.relay(response, session, Ear::Requests, sift),
+                }
             }
-            Err(error) => {
-                let id = Frame::read(&body).ok().and_then(|frame| frame.id()).map(RawValue::get);
-                unreachable_server(id.unwrap_or_default().as_bytes(), &error)
-            }
+            Err(error) => unreachable_server(&id, &error),
         }
     }
 
@@ -271,25 +295,22 @@ impl Agents {
         Response::from_parts(parts, reply)
     }
 
-    /// A list of tools is known here before the client has it: it may call one the next moment.
-    async fn learn(&self, response: Response<Answer>, session: &Session) -> Response<Reply> {
-        let (mut parts, body) = response.into_parts();
-        strip_hop_by_hop(&mut parts.headers);
-        match Limited::new(body, relay::WHOLE).collect().await {
-            Ok(body) => {
-                let body = body.to_bytes();
-                relay::learn(&self.door.firewall, session, &body).await;
-                Response::from_parts(parts, Reply::Whole(Full::new(body)))
-            }
-            Err(error) => {
-                let said = format!("the server's list of tools broke off or is too long: {error}");
-                json(StatusCode::BAD_GATEWAY, answer::error(b"", code::INTERNAL, &said))
-            }
-        }
+    /// An answer that must be read, and is compressed or says two things of what it is.
+    fn unclear(&self, session: &Session, id: &[u8]) -> Response<Reply> {
+        self.door.firewall.record_refused(&session.origin(), "frame", UNCLEAR);
+        json(StatusCode::BAD_GATEWAY, answer::error(id, code::INTERNAL, UNCLEAR))
     }
 
-    /// The answer to a call with what waits to be said to the agent.
-    async fn tell(&self, response: Response<Answer>, session: Arc<Session>, ear: Ear) -> Response<Reply> {
+    /// An answer that is read before its client has it: a list of tools is known here first, for the client may call
+    /// one the next moment, and what waits to be said to the agent stands in it.
+    async fn read_whole(
+        &self,
+        response: Response<Answer>,
+        session: Arc<Session>,
+        ear: Ear,
+        id: &[u8],
+        sift: Option<Sift>,
+    ) -> Response<Reply> {
         let (mut parts, body) = response.into_parts();
         strip_hop_by_hop(&mut parts.headers);
         let mut tap = Tap::new(Arc::clone(&self.door.firewall), Arc::clone(&session), &parts.headers, ear);
@@ -298,6 +319,10 @@ impl Agents {
                 let body = body.to_bytes();
                 tap.hear(&body);
                 tap.end(true);
+                let body = match &sift {
+                    Some(sift) => sift.frame(id, body).await,
+                    None => body,
+                };
                 let told = notice::with_notices(&self.door.firewall, &session, &body);
                 parts.headers.remove(header::CONTENT_LENGTH);
                 Response::from_parts(parts, Reply::Whole(Full::new(told.unwrap_or(body))))
@@ -305,17 +330,23 @@ impl Agents {
             Err(error) => {
                 tap.broke();
                 let said = format!("the server's answer broke off or is too long: {error}");
-                json(StatusCode::BAD_GATEWAY, answer::error(b"", code::INTERNAL, &said))
+                json(StatusCode::BAD_GATEWAY, answer::error(id, code::INTERNAL, &said))
             }
         }
     }
 
     /// What takes the answer's stream apart, if something in it must wait.
-    fn sift(&self, route: &Route, session: &Arc<Session>, headers: &HeaderMap, learns: bool) -> Option<Sift> {
+    fn sift(
+        &self,
+        route: &Route,
+        session: &Arc<Session>,
+        headers: &HeaderMap,
+        learns: Option<Bytes>,
+    ) -> Option<Sift> {
         let Back::Http(upstream) = &route.upstream else { return None };
         let judges = self.door.firewall.policy().gates_server_requests();
         let tells = notice::waits(&self.door.firewall, session);
-        (judges || learns || tells).then(|| Sift {
+        (judges || learns.is_some() || tells).then(|| Sift {
             judges,
             learns,
             tells,

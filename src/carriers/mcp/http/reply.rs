@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::super::answer::{self, code};
 use super::super::bridge::Stream;
-use super::super::relay::Relay;
+use super::super::relay::{EVENTS, JSON, Relay, speaks};
 use super::super::upstream::UpstreamError;
 
 /// A response body: whole, relayed, from a process, or written while a call is held.
@@ -63,12 +63,19 @@ impl Body for Reply {
 }
 
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+    speaks(headers, EVENTS)
 }
 
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
-    headers.get(header::CONTENT_TYPE).is_some_and(json) && !headers.contains_key(header::CONTENT_ENCODING)
+    speaks(headers, JSON) && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+/// Whether an answer that must be read here could be read otherwise by its client.
+pub(super) fn is_unclear(headers: &HeaderMap) -> bool {
+    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    !headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain)
+        || headers.get_all(header::CONTENT_TYPE).iter().count() > 1
+        || (speaks(headers, JSON) && speaks(headers, EVENTS))
 }
 
 pub(super) fn unreachable_server(id: &[u8], error: &UpstreamError) -> Response<Reply> {

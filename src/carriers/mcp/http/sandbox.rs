@@ -138,6 +138,7 @@ impl Agents {
             frame: frame(&id, &question),
             definition: firewall.definitions.get(&server, &question.tool),
             shown: Some(Arc::new(shown)),
+            beside: None,
             tool: question.tool.clone(),
             raw_arguments: Bytes::copy_from_slice(question.arguments.get().as_bytes()),
             arguments,

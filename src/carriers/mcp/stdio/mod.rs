@@ -6,7 +6,7 @@
 pub mod daemon;
 mod queue;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ChildStdin;
@@ -17,6 +17,9 @@ use parking_lot::{Condvar, Mutex};
 use serde_json::value::RawValue;
 
 use super::answer::{self, code, is_error};
+use super::bridge::Key;
+use super::door::is_wordless;
+use super::doubt::{could_ask, could_say, tools};
 use super::frame::{Called, Frame, params, part};
 use super::line::{line as lined, one_line};
 use crate::control::wire::{FromWrap, Side, ToWrap};
@@ -59,7 +62,7 @@ struct Asked {
 #[derive(Debug, Default)]
 struct Running {
     calls: HashMap<Bytes, Call>,
-    listings: HashSet<Bytes>,
+    listings: HashMap<Key, Bytes>,
 }
 
 #[derive(Debug)]
@@ -102,14 +105,21 @@ impl Pump {
             return self.to_server.lock().push(line);
         }
         match Frame::read(&frame) {
+            // The daemon knows whether words may pass unjudged.
+            Ok(ref read) if !is_wordless(read) => {
+                let id = if let Frame::Other { id, .. } = read { *id } else { None };
+                self.ask(Side::Client, part(&frame, id), line)
+            }
             Ok(Frame::Other { method, id }) => {
                 match &*method {
                     "initialize" | "notifications/cancelled" => {
                         self.daemon.say(&FromWrap::Passed, &frame);
                     }
                     "tools/list" => {
-                        if let Some(id) = id {
-                            self.running.lock().listings.insert(frame.slice_ref(id.get().as_bytes()));
+                        if let Some((key, id)) =
+                            id.and_then(|id| Some((Key::of(id)?, part(&frame, Some(id)))))
+                        {
+                            self.running.lock().listings.insert(key, id);
                         }
                     }
                     "tasks/get" | "tasks/update" | "tasks/cancel" if mentions_us(params(&frame)) => {
@@ -134,8 +144,11 @@ impl Pump {
             // Standard output is for MCP only; what else a server prints there is for people.
             return frame.is_empty() || io::stderr().write_all(&line).is_ok();
         }
-        match Frame::read(&frame) {
-            Ok(Frame::Answer { id: Some(id), .. }) => match self.answered(id.get().as_bytes(), &frame) {
+        match Frame::hear(&frame) {
+            Ok(Frame::Answer { id: Some(id), .. }) if let Some(asked) = self.listing(id) => {
+                self.list(&asked, &frame, &line)
+            }
+            Ok(Frame::Answer { id: Some(id), .. }) => match self.answered(id.get().as_bytes()) {
                 None => self.tell_client(&line),
                 Some(call) if call.keep => {
                     let settled = self.settle(&call, &frame);
@@ -149,19 +162,51 @@ impl Pump {
                 }
             },
             Ok(Frame::Call(Called { id, .. })) => self.ask(Side::Server, part(&frame, id), line),
+            // One of them may be a list, which is looked at by itself.
+            Ok(Frame::Batch) if !self.running.lock().listings.is_empty() => {
+                let parts: Vec<&RawValue> = serde_json::from_slice(&frame).unwrap_or_default();
+                parts.into_iter().all(|part| self.from_server(lined(part.get().as_bytes()).into()))
+            }
+            Err(_) => self.doubt(&frame, line),
             _ => self.tell_client(&line),
         }
     }
 
-    /// The call that is answered here, if it is one that the daemon let through.
-    fn answered(&self, id: &[u8], frame: &Bytes) -> Option<Call> {
+    /// What readers could take for different frames: no request and no list of tools may hide in it.
+    fn doubt(&self, frame: &Bytes, line: Bytes) -> bool {
+        let lists: Vec<Bytes> = match could_say(frame, b"tools") {
+            true => self.running.lock().listings.drain().map(|(_, id)| id).collect(),
+            false => Vec::new(),
+        };
+        let told = lists.iter().all(|id| self.list(id, frame, b""));
+        match (could_ask(frame), lists.is_empty()) {
+            (true, _) => self.ask(Side::Server, Bytes::new(), line),
+            (false, true) => self.tell_client(&line),
+            (false, false) => told,
+        }
+    }
+
+    /// The id of the `tools/list` that is answered here, as its client wrote it.
+    fn listing(&self, id: &RawValue) -> Option<Bytes> {
         let mut running = self.running.lock();
-        if running.listings.remove(id) {
-            drop(running);
-            self.daemon.say(&FromWrap::Tools, frame);
+        if running.listings.is_empty() {
             return None;
         }
-        running.calls.remove(id)
+        running.listings.remove(&Key::of(id)?)
+    }
+
+    /// The daemon hears of a list first, and the client not of one that cannot be read.
+    fn list(&self, id: &[u8], frame: &Bytes, line: &[u8]) -> bool {
+        self.daemon.say(&FromWrap::Tools, frame);
+        match tools(frame) {
+            Ok(_) => self.tell_client(line),
+            Err(error) => self.tell_client_frame(&answer::error(id, code::INTERNAL, &error.to_string())),
+        }
+    }
+
+    /// The call that is answered here, if it is one that the daemon let through.
+    fn answered(&self, id: &[u8]) -> Option<Call> {
+        self.running.lock().calls.remove(id)
     }
 
     /// False when the daemon did not get it.

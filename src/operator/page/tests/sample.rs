@@ -194,6 +194,8 @@ impl<F: Fn(&str) -> String> Sample<F> {
             client: self.t("hermes-agent 0.19.0"),
             arguments: self.json(arguments),
             arguments_sha256: DIGEST.into(),
+            query: None,
+            extra: None,
             render_digest: DIGEST.into(),
             reasons,
             route: Route::Gate,
