@@ -32,12 +32,15 @@ pub struct Evidence {
 
 /// From this score on a text is a crisis.
 const GATE: f64 = 0.8;
-/// How sure the second opinion must be where rules see a crisis in wording that harmless talk shares, where they
-/// see half of one, where they see a mere hint, and where they see nothing.
-const CONFIRMS: f64 = 0.05;
-const RAISES: f64 = 0.5;
-const HINTED: f64 = 0.98;
-const FINDS: f64 = 0.985;
+/// How sure the second opinion must be where rules see a crisis in wording that harmless talk shares: in English, whose
+/// rules are the most and closest, and elsewhere; and where rules see half of one, a mere hint, and nothing.
+const CONFIRMS: f64 = 0.15;
+const CONFIRMS_ELSEWHERE: f64 = 0.32;
+const RAISES: f64 = 0.42;
+const HINTED: f64 = 0.55;
+const FINDS: f64 = 0.6;
+/// How the ids of the English rules begin.
+const ENGLISH: &str = "crisis.en.";
 /// Half of a crisis: a rule of the middle tier.
 const HALFWAY: f64 = 0.6;
 /// Weak signals count together when this close, in bytes: about two sentences.
@@ -151,24 +154,30 @@ struct Reading<'r> {
     strongest: Option<Strongest>,
     /// Read as it is written, so that places in it are places in the text.
     plain: bool,
-    /// What the second opinion says of it.
+    /// What the second opinion says of it, where it is asked.
     surety: f64,
 }
 
 impl<'r> Reading<'r> {
     fn of(view: String, plain: bool, rules: &'r CrisisRules) -> Self {
         let hits = look(&view, rules);
-        Self { strongest: strongest(&hits), surety: model::surety(&view), view, hits, plain }
+        let mut reading = Self { strongest: strongest(&hits), surety: 0.0, view, hits, plain };
+        if !reading.stands() && (plain || reading.score() >= HALFWAY) {
+            reading.surety = model::surety(&reading.view);
+        }
+        reading
     }
 
     fn is_crisis(&self) -> bool {
+        let english = |hit: &Hit<'_>| hit.tier != Tier::C && hit.rule.id.starts_with(ENGLISH);
         let sure = match self.score() {
-            GATE.. => CONFIRMS,
+            GATE.. if self.near().any(english) => CONFIRMS,
+            GATE.. => CONFIRMS_ELSEWHERE,
             HALFWAY.. => RAISES,
-            score if score > 0.0 => HINTED,
-            _ if self.plain => FINDS,
             // What a disguise seems to hide may be no language at all.
-            _ => return false,
+            _ if !self.plain => return self.stands(),
+            score if score > 0.0 => HINTED,
+            _ => FINDS,
         };
         self.stands() || self.surety >= sure
     }

@@ -2,12 +2,14 @@
 //! next, so that what is said before or after takes nothing back. `examples/train.rs` makes the weights.
 
 /// Weights, as a power of two.
-const BITS: u32 = 16;
+const BITS: u32 = 20;
 /// Words of one piece at most: a text without stops is no single sentence.
 const PIECE: usize = 28;
 /// No word of a language has more letters, and no sentence without spaces: what goes on is a key or a spell.
 const WORD: u32 = 24;
 const UNSPACED: u32 = 160;
+/// Letters that words of one stem share.
+const STEM: u32 = 5;
 /// Keeps the few words of a short piece from weighing like many.
 const FLOOR: u32 = 4;
 /// The weights as shipped: what one step is worth and the bias, as `f32`, then one `i8` for every bucket.
@@ -41,46 +43,64 @@ fn probability(folded: &str, weights: &[u8]) -> Option<f64> {
     strongest.map(|logit| 1.0 / (1.0 + f64::from(-logit).exp()))
 }
 
-/// The sentences of a folded text, long ones in pieces.
+/// The sentences of a folded text, long ones in pieces; not what is numbers for the most part, and no language.
 pub fn pieces<'t>(folded: &'t str, mut found: impl FnMut(&'t str)) {
-    for sentence in folded.split('.').map(str::trim).filter(|sentence| !sentence.is_empty()) {
-        let mut rest = sentence;
-        while let Some((at, _)) = rest.match_indices(' ').nth(PIECE - 1) {
-            let (piece, after) = rest.split_at(at);
-            found(piece);
+    for sentence in folded.split('.') {
+        let mut rest = sentence.trim();
+        while !rest.is_empty() {
+            let end = rest.match_indices(' ').nth(PIECE - 1).map_or(rest.len(), |(at, _)| at);
+            let (piece, after) = rest.split_at(end);
+            if !is_numbers(piece) {
+                found(piece);
+            }
             rest = after.trim_start();
-        }
-        if !rest.is_empty() {
-            found(rest);
         }
     }
 }
 
-/// The bucket of every feature of a piece: words alone, in pairs and across one word, and four letters in a row;
-/// two and three where words are not set apart.
+fn is_numbers(piece: &str) -> bool {
+    let holds_digit = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit());
+    holds_digit(piece)
+        && piece.split(' ').filter(|word| holds_digit(word)).count() * 2 > piece.split(' ').count()
+}
+
+/// The bucket of every feature of a piece: words alone, the beginnings of long ones, words in pairs, in threes and
+/// across one word, and four letters in a row; two and three as well where words are not set apart.
 pub fn grams(piece: &str, mut found: impl FnMut(usize)) {
     let (mut last, mut earlier) = (1u64, 2u64);
     for word in piece.split(' ').filter(|word| !word.is_empty()) {
-        let mut whole = 3u64;
+        let (mut whole, mut stem) = (3u64, 77u64);
         let mut letters = u64::from(b' ');
         let mut count = 1u32;
         for letter in word.chars() {
             let letter = u64::from(u32::from(letter));
-            whole = (whole ^ letter).wrapping_mul(0x0100_0000_01b3);
+            whole = follow(whole, letter);
+            if count <= STEM {
+                stem = follow(stem, letter);
+            }
             letters = letters << 16 | letter & 0xffff;
             count += 1;
             if (0x3040..0xd7b0).contains(&letter) && count <= UNSPACED {
                 found(bucket(letters & 0xffff_ffff));
                 found(bucket(letters & 0xffff_ffff_ffff));
+                found(bucket(letters));
             } else if (4..=WORD).contains(&count) {
                 found(bucket(letters));
             }
         }
+        if count > STEM + 1 {
+            found(bucket(stem));
+        }
         found(bucket(whole));
         found(bucket(last.rotate_left(17) ^ whole));
         found(bucket(earlier.rotate_left(37) ^ whole));
+        found(bucket(earlier.rotate_left(41) ^ last.rotate_left(23) ^ whole));
         (earlier, last) = (last, whole);
     }
+}
+
+fn follow(hash: u64, letter: u64) -> u64 {
+    (hash ^ letter).wrapping_mul(0x0100_0000_01b3)
 }
 
 fn bucket(hash: u64) -> usize {
