@@ -219,7 +219,7 @@ fn disguised() -> [(&'static str, Vec<u8>); 6] {
         ("in a batch", format!("[{ASKS}]").into()),
         ("in capitals", ASKS.replace("\"method\"", "\"Method\"").into()),
         ("with an escaped member", ASKS.replace("\"method\"", "\"m\\u0065thod\"").into()),
-        ("with a broken letter", [ASKS[..ASKS.len() - 1].as_bytes(), b",\"x\":\"\xff\"}"].concat()),
+        ("with a broken letter", [&ASKS.as_bytes()[..ASKS.len() - 1], b",\"x\":\"\xff\"}"].concat()),
     ]
 }
 
