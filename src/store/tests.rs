@@ -305,7 +305,7 @@ fn a_file_of_the_first_schema_is_brought_up_to_date() {
     drop(open(&dir));
     let migrated = raw(&dir);
     let count = |sql| migrated.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(count("SELECT version FROM schema_version"), 8);
+    assert_eq!(count("SELECT version FROM schema_version"), 9);
     assert_eq!(count("SELECT count(*) FROM definitions"), 1);
     assert_eq!(count("SELECT count(*) FROM reviews"), 0);
     assert_eq!(count("SELECT count(*) FROM warrant_budgets"), 0);

@@ -287,17 +287,17 @@ async fn what_is_made_here_stands_inside_what_a_root_allows_and_goes_with_it() {
     assert!(wider.contains("adds the tool `read`"), "{wider}");
     let longer = Terms { life: Some("2d".into()), ..terms("") };
     assert!(warrants.propose(&longer, ms(NINE)).unwrap_err().to_string().contains("ends at"));
-    let made = place(&warrants, &terms("send:to=ann")).await;
+    let made = place(&warrants, &terms("send:to=ann|bob")).await;
 
-    let (ann, bob) = (call(json!({ "to": "ann" })), call(json!({ "to": "bob" })));
+    let (ann, eve) = (call(json!({ "to": "ann" })), call(json!({ "to": "eve" })));
     let assessment = judge(&ann);
     let said = warrants.check(&ann, &assessment, ms(NINE));
     assert_eq!(said.grant, Grant::Authorised);
     assert!(warrants.ids(&said).contains(&made.to_hex()), "a freeze of it must be heeded");
-    assert!(refusal(&warrants.check(&bob, &assessment, ms(NINE))).contains("to"));
+    assert!(refusal(&warrants.check(&eve, &assessment, ms(NINE))).contains("to"));
 
     // Narrowed while a call waits, the call no longer stands.
-    place(&warrants, &terms("send:to=eve")).await;
+    place(&warrants, &terms("send:to=bob")).await;
     assert!(!warrants.still_stands(&said, &ann, &assessment, ms(NINE)));
     assert!(warrants.unassign(&Party::Server("box".into())).await.unwrap());
     assert!(warrants.standing().is_empty(), "whoever takes the warrant away takes what narrows it");

@@ -239,7 +239,7 @@ export class House {
     for (let there = false; !there;) {
       // A page that is on its way to how things stand now gets ahead of us.
       there = await page.goto(new URL(path, this.url).href).catch((error) => {
-        if (!error.message.includes("ERR_ABORTED")) throw error;
+        if (!/ERR_ABORTED|interrupted by another/.test(error.message)) throw error;
       });
     }
     await page.waitForSelector("html[data-ready][data-live]");

@@ -235,7 +235,8 @@ async fn a_receipt_says_what_was_seen_and_is_verified_without_herma() {
     let house = House::build().await;
     let hold = house.asked(house.dangerous()).await;
     let ann = Approver { credential: Some("key-1".into()), ..Approver::new("ann", Method::Passkey) };
-    let draft = house.firewall.draft(&hold.id, &Seen::default(), Decision::Approve, ann).await.unwrap();
+    let draft =
+        house.firewall.draft(&hold.id, &house.typing(&hold.id).await, Decision::Approve, ann).await.unwrap();
     let challenge = draft.digest();
     let row = house.firewall.decide_drafted(draft, Some(json!({ "assertion": 1 }))).await.unwrap();
     let receipt: Value = serde_json::from_str(&row.decision.unwrap()).unwrap();
@@ -264,7 +265,11 @@ async fn a_draft_is_void_when_the_hold_is_another_by_then() {
     let house = House::build().await;
     let first = house.asked(house.dangerous()).await;
     let ann = || Approver::new("ann", Method::Passkey);
-    let draft = house.firewall.draft(&first.id, &Seen::default(), Decision::Approve, ann()).await.unwrap();
+    let draft = house
+        .firewall
+        .draft(&first.id, &house.typing(&first.id).await, Decision::Approve, ann())
+        .await
+        .unwrap();
     let late = house.firewall.gate.decide(draft, None, None, now() + 6 * 60 * 1000).await.unwrap_err();
     assert!(matches!(late, GateError::OutOfDate(_)), "{late}");
 }
