@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::leaves::{Leaf, leaves};
+use crate::leaves::{self, Leaf, leaves};
 use crate::read::{code, message, path, secret, shell, sql, url};
 use crate::rules::pack::Role;
 use crate::rules::{Rules, Signal};
 use crate::tool::{self, Known};
 use crate::weigh::{Findings, Place};
-use crate::{Assessment, Call, Context, Kind, SideEffect, crisis, parties};
+use crate::{Assessment, Call, Context, Kind, SideEffect, crisis, name, parties};
 
 /// Bytes of argument text scanned per call; beyond it only heads and tails are read.
 pub(crate) const SCANNED: usize = 64 << 10;
@@ -25,17 +25,27 @@ pub fn assess(call: &Call<'_>, context: &Context<'_>, rules: &Rules) -> Assessme
 pub(crate) fn survey<'r>(call: &Call<'_>, context: &Context<'_>, rules: &'r Rules) -> Findings<'r> {
     let mut findings = Findings::new(&rules.model);
     match call.kind {
+        Kind::Tool if leaves::is_crowded(call.arguments) => {
+            findings.add(rules.signal(Signal::ArgumentsCrowded), Place::default());
+            survey_tool(&Call { arguments: &Value::Null, ..*call }, context, false, rules, &mut findings);
+        }
         Kind::Tool => survey_tool(call, context, true, rules, &mut findings),
         Kind::Resource => {
             findings.add(rules.signal(Signal::Resource), Place::default());
             let at = Place::default();
-            if call.tool.contains("://") && !call.tool.starts_with("file://") {
+            findings.speaks |= url::speaks(call.tool);
+            if let Some(path) = url::file(call.tool) {
+                path::read(&path, path::Use::Read, &at, context, rules, &mut findings);
+            } else if call.tool.contains("://") {
                 url::read(call.tool, &at, rules, &mut findings);
             } else {
                 path::read(call.tool, path::Use::Read, &at, context, rules, &mut findings);
             }
         }
-        Kind::Prompt => findings.add(rules.signal(Signal::Prompt), Place::default()),
+        Kind::Prompt => {
+            findings.add(rules.signal(Signal::Prompt), Place::default());
+            findings.speaks |= answers(call, rules);
+        }
         Kind::Sampling => findings.add(rules.signal(Signal::Sampling), Place::default()),
         Kind::Elicitation => findings.add(rules.signal(Signal::Elicitation), Place::default()),
     }
@@ -43,10 +53,19 @@ pub(crate) fn survey<'r>(call: &Call<'_>, context: &Context<'_>, rules: &'r Rule
         let changed = rules.signal(Signal::ToolDefinitionChanged);
         findings.doubt(changed, rules.model.confidence.definition_changed, Place::default());
     }
-    if context.crisis_active && !findings.crisis() && (findings.outbound() || findings.irreversible()) {
-        findings.mark_crisis(rules.signal(Signal::CrisisLatched), Place::default());
+    if context.crisis_active {
+        findings.latch(rules.signal(Signal::CrisisLatched));
     }
     findings
+}
+
+/// Whether a prompt is named for speaking to somebody and is given the words.
+fn answers(call: &Call<'_>, rules: &Rules) -> bool {
+    const ANSWERS: [&str; 6] = ["reply", "respond", "answer", "say", "tell", "contact"];
+    let words = name::words(call.tool);
+    let sends = rules.lexicon.verb(&words, usize::MAX).is_some_and(|spoken| spoken.rule.effect.outbound);
+    let answers = words.iter().any(|word| ANSWERS.contains(&word.as_ref()));
+    (sends || answers) && leaves(call.arguments, "").0.iter().any(|leaf| !leaf.text.trim().is_empty())
 }
 
 /// `listed`: whether calls listed in the arguments are read, too.
@@ -85,7 +104,13 @@ fn survey_tool<'r>(
         findings.add(rules.signal(Signal::ToolArgumentMissing), Place::default());
     }
     if findings.class() > SideEffect::ReadOnly || known.leaves_host() {
-        let whole = scan(&leaves, context, rules, findings) && complete;
+        let (names, all) = leaves::spoken_names(arguments);
+        let whole = scan(&leaves, context, rules, findings) && complete && all;
+        if let Some((rule, _)) =
+            crisis::find(&names, rules).filter(|_| findings.outbound() && !findings.crisis())
+        {
+            findings.mark_crisis(rule, Place::default());
+        }
         if !whole && findings.class() > SideEffect::ReadOnly {
             findings.doubt(
                 rules.signal(Signal::TextUnread),
@@ -106,6 +131,12 @@ fn read_leaf<'r>(
     findings: &mut Findings<'r>,
 ) {
     let at = Place::at(&leaf.pointer);
+    if let Some(path) =
+        url::file(leaf.text).filter(|_| !matches!(role, Some(Role::Shell | Role::Code | Role::Message)))
+    {
+        path::read(&path, path::Use::Read, &at.fix(), context, rules, findings);
+        return;
+    }
     match role {
         Some(Role::Shell) => {
             let words = leaf.top.then(|| arguments.get("args").and_then(Value::as_array)).flatten();
@@ -116,7 +147,7 @@ fn read_leaf<'r>(
                 None => shell::read(leaf.text, &at, context, rules, findings),
             }
         }
-        Some(Role::Code) => code::read(leaf.text, &at, context, rules, findings),
+        Some(Role::Code) => code::read(leaf.text, true, &at, context, rules, findings),
         Some(Role::Sql) => sql::read(leaf.text, &at, rules, findings),
         Some(Role::Path) => {
             let used = if acts == SideEffect::ReadOnly {
@@ -128,9 +159,21 @@ fn read_leaf<'r>(
             };
             path::read(leaf.text, used, &at, context, rules, findings);
         }
-        Some(Role::Url) => {
-            url::read(leaf.text, &at, rules, findings);
-        }
+        Some(Role::Url) => match leaf.text.trim().split_once(':') {
+            Some((scheme, code)) if scheme.eq_ignore_ascii_case("javascript") => {
+                code::read(code, false, &at.fix(), context, rules, findings);
+            }
+            Some((scheme, _))
+                if ["data", "vbscript", "blob"].iter().any(|own| scheme.eq_ignore_ascii_case(own)) =>
+            {
+                findings.doubt(
+                    rules.signal(Signal::UrlUnreadable),
+                    rules.model.confidence.sources_disagree,
+                    at,
+                );
+            }
+            _ => url::read(leaf.text, &at, rules, findings),
+        },
         Some(
             Role::Message | Role::Action | Role::Recipient | Role::Amount | Role::Rehearsal | Role::Plain,
         )

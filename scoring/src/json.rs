@@ -68,6 +68,17 @@ pub fn read(text: &[u8], limits: &Limits) -> Result<Value, JsonError> {
     Ok(value)
 }
 
+/// Whether a parser that folds the case of names, as Go's does, takes `name` for `known`: ASCII letters in either case,
+/// the long s and the Kelvin sign.
+pub fn is_look_alike(name: &str, known: &str) -> bool {
+    let folded = name.chars().map(|letter| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        letter => letter.to_ascii_lowercase(),
+    });
+    name != known && folded.eq(known.chars().map(|letter| letter.to_ascii_lowercase()))
+}
+
 #[derive(Default)]
 struct State {
     limit: usize,
@@ -343,6 +354,15 @@ mod tests {
         ] {
             assert!(read(text.as_bytes(), &Limits::default()).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_that_a_folding_parser_takes_for_another_is_known() {
+        for name in ["Arguments", "argument\u{17f}", "ARGUMENT\u{17f}"] {
+            assert!(is_look_alike(name, "arguments"), "{name}");
+        }
+        assert!(is_look_alike("to\u{212a}en", "token"));
+        assert!(!is_look_alike("arguments", "arguments") && !is_look_alike("argumenta", "arguments"));
     }
 
     #[test]

@@ -5,6 +5,60 @@ use serde_json::Value;
 /// Texts looked at per call.
 const MOST: usize = 2_000;
 
+/// Values and names walked over per call; one with more is not read at all.
+const NODES: usize = 100_000;
+/// Bytes of names that are read as words.
+const NAMES: usize = 16 << 10;
+
+/// Whether the arguments hold more values than are read.
+pub(crate) fn is_crowded(arguments: &Value) -> bool {
+    let mut open = vec![arguments];
+    let mut count = 0usize;
+    while let Some(value) = open.pop() {
+        let inner = match value {
+            Value::Array(items) => items.len(),
+            Value::Object(fields) => fields.len(),
+            _ => continue,
+        };
+        count = count.saturating_add(inner);
+        if count > NODES {
+            return true;
+        }
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(fields) => open.extend(fields.values()),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Names of fields that are more than names: whoever receives the call may show them. Says whether all were kept.
+pub(crate) fn spoken_names(arguments: &Value) -> (String, bool) {
+    let mut spoken = String::new();
+    let mut open = vec![arguments];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    open.push(field);
+                    if !name.contains([' ', '+', '%', '.']) && name.is_ascii() && name.len() < 24 {
+                        continue;
+                    }
+                    if spoken.len() + name.len() > NAMES {
+                        return (spoken, false);
+                    }
+                    spoken.push_str(name);
+                    spoken.push_str(" . ");
+                }
+            }
+            _ => {}
+        }
+    }
+    (spoken, true)
+}
+
 /// One text inside the arguments.
 #[derive(Debug)]
 pub(crate) struct Leaf<'a> {

@@ -201,6 +201,8 @@ fn takes(spec: &pack::Tool, server: &str, arguments: &Value) -> bool {
                 .is_some_and(|value| options.iter().any(|option| glob::matches(option, &text(value))))
         })
         && spec.with.iter().all(|name| arguments.get(name).is_some_and(|value| !value.is_null()))
+        && (spec.some.is_empty()
+            || spec.some.iter().any(|name| arguments.get(name).is_some_and(|value| !value.is_null())))
 }
 
 /// Annotations raise what is known; only those of a trusted server may also lower a guess.

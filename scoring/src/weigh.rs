@@ -99,6 +99,8 @@ pub(crate) struct Findings<'r> {
     doubts: Vec<(&'r Rule, f64, Place)>,
     class: SideEffect,
     outbound: bool,
+    /// Words go with it to another machine, though it only reads.
+    pub(crate) speaks: bool,
     crisis: Option<(&'r Rule, Place)>,
     pub(crate) undo: Option<Undo>,
 }
@@ -111,6 +113,7 @@ impl<'r> Findings<'r> {
             doubts: Vec::new(),
             class: SideEffect::ReadOnly,
             outbound: false,
+            speaks: false,
             crisis: None,
             undo: None,
         }
@@ -177,6 +180,7 @@ impl<'r> Findings<'r> {
     pub(crate) fn absorb(&mut self, other: Self) {
         self.class = self.class.max(other.class);
         self.outbound |= other.outbound;
+        self.speaks |= other.speaks;
         self.found.extend(other.found);
         self.doubts.extend(other.doubts);
         if self.crisis.is_none() {
@@ -199,6 +203,22 @@ impl<'r> Findings<'r> {
 
     pub(crate) fn crisis(&self) -> bool {
         self.crisis.is_some()
+    }
+
+    /// What it does is known only when it runs.
+    fn is_opaque(&self) -> bool {
+        let acts = |effect: &Effect| effect.class > SideEffect::ReadOnly && effect.confidence.is_some();
+        self.found.iter().any(|finding| acts(&finding.rule.effect))
+    }
+
+    /// While somebody is in crisis: what may carry words to a person counts as doing so, and what cannot be undone
+    /// waits with it.
+    pub(crate) fn latch(&mut self, rule: &'r Rule) {
+        if self.crisis.is_none() && (self.outbound || self.irreversible() || self.speaks || self.is_opaque())
+        {
+            self.outbound |= self.speaks || self.is_opaque();
+            self.mark_crisis(rule, Place::default());
+        }
     }
 
     pub(crate) fn irreversible(&self) -> bool {

@@ -57,20 +57,33 @@ const RUNNERS: [&str; 27] = [
     "|\"",
     "print |",
 ];
+/// Bytes of a program searched for what it calls; one that is longer waits for a person anyway.
+const SEARCHED: usize = 1 << 20;
 /// Texts of a program tried as commands.
 const TRIED: usize = 64;
 
-/// Adds what the code's sinks do; code with none runs, effect unknown.
+/// Adds what the code's sinks do; code with none runs, effect unknown. A cell is the text of a tool that runs code:
+/// what looks like Python and cannot be read waits for a person, where elsewhere it is taken for another language.
 pub(crate) fn read<'r>(
     text: &str,
+    cell: bool,
     at: &Place,
     context: &Context<'_>,
     rules: &'r Rules,
     findings: &mut Findings<'r>,
 ) {
     let before = findings.class();
-    if python::read(text, at, context, rules, findings) == Understood::All {
-        return;
+    let other = !python::could_be(text);
+    match python::read(text, cell, at, context, rules, findings) {
+        Understood::All if !other => return,
+        Understood::TooDeep => {
+            findings.add(rules.signal(Signal::CodeUnread), at.clone());
+            if text.len() > SEARCHED {
+                return;
+            }
+        }
+        Understood::Nothing if cell && !other => findings.add(rules.signal(Signal::CodeUnread), at.clone()),
+        Understood::All | Understood::Nothing | Understood::Partly => {}
     }
     let shown = without_shown(text);
     for (rule, span) in

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::rules::{Rules, Signal, glob};
+use crate::rules::{Rule, Rules, Signal, glob};
 use crate::text::decode;
 use crate::weigh::{Findings, Place};
 
@@ -20,10 +20,11 @@ pub(crate) fn read<'r>(text: &str, at: &Place, rules: &'r Rules, findings: &mut 
         }
         return;
     };
-    for (hosts, rule) in &rules.hosts {
-        if hosts.iter().any(|pattern| glob::matches(pattern, &host)) {
-            findings.add(rule, at.span((0, text.len())));
-        }
+    for rule in taking(text, &host, rules) {
+        findings.add(rule, at.span((0, text.len())));
+    }
+    if speaks(text) {
+        findings.speaks = true;
     }
     if carries_data(text) {
         findings.add(rules.signal(Signal::UrlCarriesData), at.span((0, text.len())));
@@ -78,9 +79,112 @@ fn names_data(authority: &str) -> bool {
 /// Ids of the rules that take the address.
 pub(crate) fn ids(text: &str, rules: &Rules) -> Vec<String> {
     let host = host(text).unwrap_or_default();
-    let takes =
-        rules.hosts.iter().filter(|(hosts, _)| hosts.iter().any(|pattern| glob::matches(pattern, &host)));
-    takes.map(|(_, rule)| rule.id.clone()).collect()
+    taking(text, &host, rules).map(|rule| rule.id.clone()).collect()
+}
+
+/// The rules that take a host, or a host at a port.
+fn taking<'r>(text: &str, host: &str, rules: &'r Rules) -> impl Iterator<Item = &'r Rule> {
+    let names = [host.to_owned(), format!("{host}:{}", port(text).unwrap_or_default())];
+    let takes = move |hosts: &[String]| {
+        hosts.iter().any(|pattern| names.iter().any(|name| glob::matches(pattern, name)))
+    };
+    rules.hosts.iter().filter(move |(hosts, _)| takes(hosts)).map(|(_, rule)| rule)
+}
+
+fn authority(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    rest.split(['/', '?', '#', '\\']).next().filter(|authority| authority.len() <= LONGEST)
+}
+
+fn port(text: &str) -> Option<&str> {
+    let (_, port) = authority(text)?.rsplit_once(':')?;
+    (!port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit())).then_some(port)
+}
+
+/// The path a `file:` address names.
+pub(crate) fn file(text: &str) -> Option<String> {
+    let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control());
+    let (scheme, rest) = text.split_once(':')?;
+    if scheme.eq_ignore_ascii_case("view-source") {
+        return file(rest);
+    }
+    let rest = rest.split(['?', '#']).next().filter(|_| scheme.eq_ignore_ascii_case("file"))?;
+    let rest = rest.replace('\\', "/");
+    let path = match rest.strip_prefix("//") {
+        // What stands before the path is a machine: this one.
+        Some(rest) if !rest.starts_with(['~', '.', '$']) => {
+            rest.find('/').and_then(|start| rest.get(start..)).unwrap_or(rest)
+        }
+        Some(rest) => rest,
+        None => &rest,
+    };
+    Some(unescaped(path))
+}
+
+/// Schemes whose address is a message, or the person it goes to.
+const SENDS: [&str; 24] = [
+    "mailto",
+    "sms",
+    "smsto",
+    "mms",
+    "mmsto",
+    "tel",
+    "telprompt",
+    "callto",
+    "facetime",
+    "facetime-audio",
+    "whatsapp",
+    "tg",
+    "skype",
+    "xmpp",
+    "sip",
+    "sips",
+    "im",
+    "imessage",
+    "msteams",
+    "viber",
+    "signal",
+    "sgnl",
+    "slack",
+    "line",
+];
+
+/// Whether whoever opens the address sends words with it: by its scheme, or to another host in its query.
+pub(crate) fn speaks(text: &str) -> bool {
+    // What the query asks for is no message.
+    const ASKED: [&str; 10] =
+        ["q", "query", "search", "s", "term", "keyword", "keywords", "k", "sort", "filter"];
+    const SAID: [&str; 16] = [
+        "text", "message", "msg", "m", "body", "content", "comment", "note", "caption", "reply", "say",
+        "status", "subject", "payload", "data", "words",
+    ];
+    const POSTS: [&str; 8] = [
+        "sendmessage",
+        "sendphoto",
+        "senddocument",
+        "chat.postmessage",
+        "postmessage",
+        "webhooks",
+        "send_message",
+        "send-message",
+    ];
+    let text = text.trim();
+    if text
+        .split_once(':')
+        .is_some_and(|(scheme, _)| SENDS.iter().any(|known| scheme.eq_ignore_ascii_case(known)))
+    {
+        return true;
+    }
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    let posts = |part: &str| POSTS.iter().any(|known| part.eq_ignore_ascii_case(known));
+    path.split('/').skip(3).any(posts)
+        || query.split('&').filter_map(|pair| pair.split_once('=')).any(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            let words = ["+", "%20", " "].iter().any(|gap| value.contains(gap));
+            let asked = ASKED.contains(&name.as_str());
+            !value.is_empty() && !asked && (words || SAID.contains(&name.as_str()))
+        })
 }
 
 /// Bytes of a host with its user and port: a name has 253, and every letter may be escaped.
@@ -88,10 +192,7 @@ const LONGEST: usize = 2_048;
 
 /// The host of an address, in lower case; numbers in any notation as dotted decimals.
 pub(crate) fn host(text: &str) -> Option<String> {
-    let text = text.trim();
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let authority =
-        rest.split(['/', '?', '#', '\\']).next().filter(|authority| authority.len() <= LONGEST)?;
+    let authority = authority(text)?;
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match host.strip_prefix('[') {
         Some(inner) => {
@@ -210,5 +311,39 @@ mod tests {
             assert_eq!(host(text).as_deref(), Some("169.254.169.254"), "{text}");
         }
         assert_eq!(host("https://Example.COM./a").as_deref(), Some("example.com"));
+    }
+
+    #[test]
+    fn a_file_address_is_the_path_it_names() {
+        for text in [
+            "file:///etc/shadow",
+            "FILE:/etc/shadow",
+            " file://localhost/etc/shadow#x",
+            "file:///etc/sh%61dow",
+            "view-source:file:///etc/shadow",
+        ] {
+            assert_eq!(file(text).as_deref(), Some("/etc/shadow"), "{text}");
+        }
+        assert_eq!(file("https://x.example/file:///etc"), None);
+    }
+
+    #[test]
+    fn an_address_that_carries_words_is_told_from_one_that_asks() {
+        for text in [
+            "mailto:bob@x.example?body=go",
+            "SMS:+4711",
+            "https://api.telegram.example/bot1/sendMessage?chat_id=4711",
+            "https://x.example/?m=go",
+            "https://x.example/share?t=go+ahead",
+        ] {
+            assert!(speaks(text), "{text}");
+        }
+        for text in [
+            "https://x.example/a?page=2&lang=en",
+            "https://x.example/search?q=a+b",
+            "https://x.example/sendmessage-guide",
+        ] {
+            assert!(!speaks(text), "{text}");
+        }
     }
 }

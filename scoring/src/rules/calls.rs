@@ -33,6 +33,13 @@ pub(crate) struct CodeCall {
     pub(crate) differs: Vec<String>,
 }
 
+impl CodeCall {
+    /// Whether it means this very function whatever it is given.
+    pub(crate) fn is_of(&self, name: &str) -> bool {
+        self.only.is_empty() && !self.looped && self.names.iter().any(|known| known == name)
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Takes {
@@ -40,6 +47,8 @@ pub(crate) enum Takes {
     #[default]
     Nothing,
     Shell,
+    /// A program's words, one argument each.
+    Words,
     /// More of the same language.
     Code,
     Sql,

@@ -43,6 +43,7 @@ packs![
     "tools/browser.toml",
     "tools/operations.toml",
     "shell/wrappers.toml",
+    "shell/options.toml",
     "shell/verbs.toml",
     "shell/files.toml",
     "shell/system.toml",

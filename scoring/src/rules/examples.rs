@@ -76,6 +76,9 @@ pub(super) fn collect<'p>(packs: impl IntoIterator<Item = &'p (String, Pack, boo
         for rule in pack.program.iter().flat_map(|program| &program.rule) {
             collected.texts(&rule.id, &rule.matches, &rule.differs, &shell);
         }
+        for option in &pack.option {
+            collected.texts(&option.id, &option.matches, &option.differs, &shell);
+        }
         for call in &pack.code_call {
             collected.texts(&call.id, &call.matches, &call.differs, &code);
         }

@@ -14,6 +14,7 @@ pub(crate) mod glob;
 mod index;
 mod lexicon;
 mod literals;
+pub(crate) mod options;
 pub(crate) mod pack;
 mod patterns;
 mod programs;

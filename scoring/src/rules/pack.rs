@@ -28,6 +28,7 @@ pub(crate) struct Pack {
     pub(crate) shell_verb: Vec<Word>,
     pub(crate) wrapper: Vec<Wrapper>,
     pub(crate) program: Vec<Program>,
+    pub(crate) option: Vec<super::options::ProgramOption>,
     pub(crate) path: Vec<Path>,
     pub(crate) host: Vec<Host>,
     pub(crate) pattern: Vec<Pattern>,
@@ -47,13 +48,20 @@ impl Pack {
         let dispatchers = self.dispatcher.iter().map(|rule| &rule.id);
         let wrappers = self.wrapper.iter().map(|rule| &rule.id);
         let programs = self.program.iter().flat_map(|program| &program.rule).map(|rule| &rule.id);
+        let options = self.option.iter().map(|rule| &rule.id);
         let paths = self.path.iter().map(|rule| &rule.id);
         let hosts = self.host.iter().map(|rule| &rule.id);
         let patterns = self.pattern.iter().map(|rule| &rule.id);
         let crisis = self.crisis.iter().map(|rule| &rule.id);
         let calm = self.calm.iter().map(|rule| &rule.id);
         let signals = self.signals.values().map(|words| &words.id);
-        let calls = tools.chain(words).chain(fields).chain(dispatchers).chain(wrappers).chain(programs);
+        let calls = tools
+            .chain(words)
+            .chain(fields)
+            .chain(dispatchers)
+            .chain(wrappers)
+            .chain(programs)
+            .chain(options);
         let places = paths.chain(hosts).chain(patterns);
         calls.chain(places).chain(crisis).chain(calm).chain(signals).map(String::as_str)
     }
@@ -174,6 +182,7 @@ pub(crate) enum Signal {
     ToolSourcesDisagree,
     ToolDefinitionChanged,
     ToolArgumentMissing,
+    ArgumentsCrowded,
     AttachedFile,
     RecipientsMany,
     RecipientUnknown,
@@ -215,6 +224,8 @@ pub(crate) enum Signal {
     ShellPrivilegedUnknown,
     ShellSelfCall,
     CodeOpaque,
+    CodeUnread,
+    CodeHandedOver,
     SqlOpaque,
     SqlEveryRow,
     CrisisLatched,
@@ -247,6 +258,9 @@ pub(crate) struct Tool {
     /// Arguments that must be present.
     #[serde(default)]
     pub(crate) with: Vec<String>,
+    /// Arguments of which one must be present.
+    #[serde(default)]
+    pub(crate) some: Vec<String>,
     pub(crate) effect: String,
     #[serde(default)]
     pub(crate) roles: BTreeMap<String, Role>,

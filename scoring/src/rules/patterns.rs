@@ -196,13 +196,14 @@ fn expression(pack: &str, id: &str, re: &str) -> Result<Regex, RuleError> {
 }
 
 impl Signal {
-    pub(super) const ALL: [Self; 51] = [
+    pub(super) const ALL: [Self; 54] = [
         Self::ToolUnknown,
         Self::ToolNameOnly,
         Self::ToolNameAndDescription,
         Self::ToolSourcesDisagree,
         Self::ToolDefinitionChanged,
         Self::ToolArgumentMissing,
+        Self::ArgumentsCrowded,
         Self::AttachedFile,
         Self::RecipientsMany,
         Self::RecipientUnknown,
@@ -244,6 +245,8 @@ impl Signal {
         Self::ShellPrivilegedUnknown,
         Self::ShellSelfCall,
         Self::CodeOpaque,
+        Self::CodeUnread,
+        Self::CodeHandedOver,
         Self::SqlOpaque,
         Self::SqlEveryRow,
         Self::CrisisLatched,

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::options::{self, Options};
 use super::pack::{Gives, Language, Operands, Pack, ProgramRule, Wrapper};
 use super::{Effects, Rule, RuleError, glob};
 
 #[derive(Debug, Default)]
 pub(crate) struct Programs {
     pub(crate) wrappers: HashMap<String, Vec<Arc<(Rule, Wrapper)>>>,
+    pub(crate) options: Options,
     specs: HashMap<String, Vec<Arc<Spec>>>,
     globbed: Vec<(String, Arc<Spec>)>,
     verbs: HashMap<String, Arc<Rule>>,
@@ -42,7 +44,7 @@ pub(crate) struct Sub {
 
 impl Programs {
     pub(super) fn compile(packs: &[(String, Pack, bool)], effects: &Effects<'_>) -> Result<Self, RuleError> {
-        let mut programs = Self::default();
+        let mut programs = Self { options: options::compile(packs, effects)?, ..Self::default() };
         for (name, pack, _) in packs {
             for wrapper in &pack.wrapper {
                 let rule = effects.rule(name, &wrapper.id, &wrapper.reason, "none")?;

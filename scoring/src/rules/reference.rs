@@ -97,6 +97,9 @@ fn rows(pack: &Pack) -> Vec<[String; 4]> {
     for rule in pack.program.iter().flat_map(|program| &program.rule) {
         row(&rule.id, &rule.reason, &rule.effect, text(&rule.matches));
     }
+    for rule in &pack.option {
+        row(&rule.id, &rule.reason, &rule.effect, text(&rule.matches));
+    }
     for rule in &pack.path {
         let uses = [("read", &rule.read), ("write", &rule.write), ("delete", &rule.delete)];
         let uses = uses.iter().filter_map(|(name, effect)| Some(format!("{name}: {}", effect.as_ref()?)));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use herma_scoring::Kind;
+use herma_scoring::{Kind, json};
 
 use super::answer::code;
 use super::shown::Presented;
@@ -169,7 +169,7 @@ fn read_one(text: &str, may_escape: bool) -> Result<Frame<'_>, FrameError> {
             let Params { arguments, meta } = envelope.params;
             Ok(Frame::Call(Called { kind, id, arguments, meta }))
         }
-        None if GATED.iter().any(|gated| gated.eq_ignore_ascii_case(&method)) => {
+        None if GATED.iter().any(|gated| json::is_look_alike(&method, gated)) => {
             Err(FrameError::LookAlike(method.chars().take(32).collect()))
         }
         None => Ok(Frame::Other { method, id }),
@@ -273,7 +273,7 @@ impl<'a> Envelope<'a> {
                 "result" => &mut envelope.result,
                 "error" => &mut envelope.error,
                 other => {
-                    if ["method", "id", "params"].iter().any(|name| other.eq_ignore_ascii_case(name)) {
+                    if ["method", "id", "params"].iter().any(|name| json::is_look_alike(other, name)) {
                         envelope.look_alike = Some(other.chars().take(32).collect());
                     }
                     walk.value()?;
@@ -349,6 +349,10 @@ mod tests {
         );
         assert_eq!(refusal(r#"{"id":1,"method":"tools/call","result":{}}"#), FrameError::Both);
         assert_eq!(refusal(r#"{"method":"Tools/Call","id":1}"#), FrameError::LookAlike("Tools/Call".into()));
+        assert_eq!(
+            refusal("{\"method\":\"tools/call\",\"id\":1,\"param\u{17f}\":{}}"),
+            FrameError::LookAlike("param\u{17f}".into())
+        );
         assert!(matches!(refusal("\u{feff}{\"method\":\"ping\"}"), FrameError::Unreadable(_)));
         assert!(matches!(refusal("{"), FrameError::Unreadable(_)));
     }

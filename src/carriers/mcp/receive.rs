@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use herma_scoring::Kind;
-use herma_scoring::json::{JsonError, Limits};
+use herma_scoring::json::{self, JsonError, Limits};
 use serde_json::{Map, Value};
 
 use super::era::Declared;
@@ -166,7 +166,7 @@ pub(super) fn others(params: Value) -> Map<String, Value> {
 fn look_alike(params: &Value) -> Option<String> {
     const DECIDING: [&str; 3] = ["name", "arguments", "uri"];
     params.as_object()?.keys().find_map(|key| {
-        let near = DECIDING.iter().any(|name| key != name && key.eq_ignore_ascii_case(name));
+        let near = DECIDING.iter().any(|name| json::is_look_alike(key, name));
         near.then(|| key.chars().take(32).collect())
     })
 }

@@ -1,7 +1,8 @@
 //! Python, by its own grammar: what it calls, whatever the calls are named here, and with what.
 
 use ruff_python_ast::visitor::{self, Visitor};
-use ruff_python_ast::{Expr, ExprCall, Stmt};
+use ruff_python_ast::{Expr, ExprCall, ModModule, Stmt};
+use ruff_python_parser::{Mode, ParseOptions, Parsed};
 use ruff_text_size::Ranged;
 use serde_json::{Map, json};
 
@@ -14,6 +15,9 @@ use crate::rules::{Rule, Rules, Signal};
 use crate::weigh::{Findings, Place};
 use crate::{Call, Context, Kind, assess};
 
+mod depth;
+mod handed;
+mod notebook;
 mod value;
 
 use value::{Names, Value};
@@ -25,6 +29,8 @@ const DEPTH: usize = 4;
 /// How much of a text was understood as Python.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Understood {
+    /// It is too long or too deep to be read by anything.
+    TooDeep,
     /// It is another language, or none.
     Nothing,
     /// Something is called that no rule knows: it may be another language after all.
@@ -32,29 +38,60 @@ pub(crate) enum Understood {
     All,
 }
 
-/// Adds what the code does.
+/// Adds what the code does. A cell may speak to the shell (`!ls`, `%%bash`).
 pub(crate) fn read<'r>(
     text: &str,
+    cell: bool,
     at: &Place,
     context: &Context<'_>,
     rules: &'r Rules,
     findings: &mut Findings<'r>,
 ) -> Understood {
-    read_within(text, at, context, rules, findings, 0)
+    if !cell && !could_be(text) {
+        return Understood::Nothing;
+    }
+    if let Some(read) = cell.then(|| notebook::magic(text, at, context, rules, findings)).flatten() {
+        return read;
+    }
+    read_within(text, cell, at, context, rules, findings, 0)
+}
+
+fn parsed(text: &str, cell: bool) -> Result<Parsed<ModModule>, Understood> {
+    let mode = if cell { Mode::Ipython } else { Mode::Module };
+    if text.len() > BYTES || depth::is_too_deep(text, mode) {
+        return Err(Understood::TooDeep);
+    }
+    let parsed = ruff_python_parser::parse(text, ParseOptions::from(mode)).ok();
+    let parsed = parsed.filter(|_| !is_recoded(text)).and_then(Parsed::try_into_module);
+    parsed.ok_or(Understood::Nothing)
+}
+
+/// Whether the text says that its bytes stand for other letters.
+fn is_recoded(text: &str) -> bool {
+    let mut named = text.lines().take(2).filter(|line| line.starts_with('#')).filter_map(|line| {
+        let (_, name) = line.split_once("coding")?;
+        Some(name.strip_prefix([':', '='])?.trim_start().to_ascii_lowercase().replace('_', "-"))
+    });
+    named.any(|name| {
+        !["utf-8", "utf8", "ascii", "us-ascii", "latin-1", "iso-8859"]
+            .iter()
+            .any(|known| name.starts_with(known))
+    })
 }
 
 fn read_within<'r>(
     text: &str,
+    cell: bool,
     at: &Place,
     context: &Context<'_>,
     rules: &'r Rules,
     findings: &mut Findings<'r>,
     depth: usize,
 ) -> Understood {
-    if text.len() > BYTES || !could_be(text) {
-        return Understood::Nothing;
-    }
-    let Ok(module) = ruff_python_parser::parse_module(text) else { return Understood::Nothing };
+    let module = match parsed(text, cell) {
+        Ok(module) => module,
+        Err(understood) => return understood,
+    };
     let mut reader = Reader {
         text,
         at,
@@ -65,6 +102,7 @@ fn read_within<'r>(
         literals: Vec::new(),
         depth,
         loops: 0,
+        classes: 0,
         unknown: false,
         acts: false,
     };
@@ -86,15 +124,22 @@ fn read_within<'r>(
 }
 
 /// Whether the text may be Python, and not another language whose calls look the same.
-fn could_be(text: &str) -> bool {
-    const OTHERS: [&str; 12] = [
+pub(crate) fn could_be(text: &str) -> bool {
+    const OTHERS: [&str; 19] = [
         "console.",
         "require(",
         "const ",
         "let ",
         "var ",
-        "=> ",
+        "=>",
         "function ",
+        "function(",
+        "===",
+        "&&",
+        "||",
+        ") {",
+        "){",
+        "});",
         "document.",
         "window.",
         "puts ",
@@ -116,6 +161,8 @@ struct Reader<'p, 'r> {
     depth: usize,
     /// Loops around what is read.
     loops: usize,
+    /// What a class body calls a function may be called by the language itself.
+    classes: usize,
     /// Something is called of which nobody knows what it does.
     unknown: bool,
     /// Something is called that does more than compute.
@@ -172,21 +219,40 @@ impl<'r> Visitor<'_> for Reader<'_, 'r> {
             _ => {}
         }
         let looped = usize::from(matches!(statement, Stmt::For(_) | Stmt::While(_)));
+        let classed = usize::from(matches!(statement, Stmt::ClassDef(_)));
         self.loops += looped;
-        visitor::walk_stmt(self, statement);
+        self.classes += classed;
+        match statement {
+            Stmt::IpyEscapeCommand(command) => self.escape(command.kind, &command.value),
+            // A function by another name is judged where that name is called.
+            Stmt::Assign(assignment) if self.classes == 0 && self.renames(assignment) => {}
+            statement => visitor::walk_stmt(self, statement),
+        }
         self.loops -= looped;
+        self.classes -= classed;
     }
+
+    /// What a type is said to be runs nothing.
+    fn visit_annotation(&mut self, _: &Expr) {}
 
     fn visit_expr(&mut self, expr: &Expr) {
         match expr {
-            Expr::Call(call) => self.called(call),
+            Expr::Call(call) => {
+                self.called(call);
+                self.callee(&call.func);
+                if !matches!(call.func.as_ref(), Expr::Name(name) if name.id == "isinstance") {
+                    self.visit_arguments(&call.arguments);
+                }
+                self.handed(expr);
+                return;
+            }
+            Expr::Name(name) if name.ctx.is_load() => self.handed(expr),
+            Expr::Attribute(_) | Expr::Subscript(_) => self.handed(expr),
             Expr::StringLiteral(literal) => {
                 self.literals.push((literal.range.start().to_usize(), literal.range.end().to_usize()));
             }
             Expr::Named(named) => self.bind(&named.target, &named.value),
-            Expr::IpyEscapeCommand(command) => {
-                shell::read(&command.value, &self.at.fix(), self.context, self.rules, self.findings);
-            }
+            Expr::IpyEscapeCommand(command) => self.escape(command.kind, &command.value),
             _ => {}
         }
         visitor::walk_expr(self, expr);
@@ -228,6 +294,9 @@ impl<'r> Reader<'_, 'r> {
             self.takes(rule, spec, &name, call);
         }
         self.unknown |= !known && !is_own(self.text, &name);
+        if name != "print" {
+            self.guarded(call);
+        }
     }
 
     /// Whether a rule that speaks of some calls of a function speaks of this one.
@@ -260,9 +329,17 @@ impl<'r> Reader<'_, 'r> {
                 }
             }
             Takes::Tool => self.tool(rule, name, call),
-            Takes::Shell => {
-                let commands: Vec<String> = worth.iter().filter_map(command).collect();
+            Takes::Shell | Takes::Words => {
+                let commands: Vec<String> = if spec.takes == Takes::Words {
+                    let words = call.arguments.args.iter().skip(spec.at);
+                    let words = words.map(|word| self.names.worth(word).pop()).collect::<Option<Vec<_>>>();
+                    words.map(Value::List).iter().filter_map(command).collect()
+                } else {
+                    worth.iter().filter_map(command).collect()
+                };
                 if commands.is_empty() {
+                    // It may be any of the texts around.
+                    self.unknown = true;
                     self.findings.add(rule, at.clone());
                     if argument.is_some_and(|argument| made_up(self.text, argument)) {
                         self.findings.add(rules.signal(Signal::ShellDecodedCode), at.clone());
@@ -284,12 +361,18 @@ impl<'r> Reader<'_, 'r> {
                     self.note(rule, at.clone());
                     if self.depth >= DEPTH {
                         self.findings.add(rules.signal(Signal::ShellTooLarge), at.clone());
-                    } else if read_within(&text, &at, context, rules, self.findings, self.depth + 1)
-                        != Understood::All
-                    {
-                        // Perl and Ruby hand the text of `exec` to a shell.
-                        self.unknown = true;
-                        self.findings.add(rule, at.clone());
+                        continue;
+                    }
+                    match read_within(&text, false, &at, context, rules, self.findings, self.depth + 1) {
+                        Understood::All => {}
+                        Understood::TooDeep => {
+                            self.findings.add(rules.signal(Signal::CodeUnread), at.clone());
+                        }
+                        Understood::Nothing | Understood::Partly => {
+                            // Perl and Ruby hand the text of `exec` to a shell.
+                            self.unknown = true;
+                            self.findings.add(rules.signal(Signal::CodeOpaque), at.clone());
+                        }
                     }
                 }
             }

@@ -118,11 +118,18 @@ impl Names {
                 let text = |at: usize| self.value(call.arguments.args.get(at)?, depth + 1)?.text();
                 match function.as_str() {
                     "__import__" | "importlib.import_module" | "import_module" => text(0),
+                    "vars" => {
+                        let of = call.arguments.args.first().and_then(|of| self.dotted_within(of, depth + 1));
+                        Some(of.map_or_else(|| "vars()".to_owned(), |of| format!("{of}.__dict__")))
+                    }
                     "getattr" => {
                         let of = self.dotted_within(call.arguments.args.first()?, depth + 1)?;
                         Some(format!("{of}.{}", text(1)?))
                     }
-                    _ => Some(one_path(format!("{function}()"))),
+                    _ => match function.strip_suffix(".__getattribute__") {
+                        Some(of) => Some(format!("{of}.{}", text(0)?)),
+                        None => Some(one_path(format!("{function}()"))),
+                    },
                 }
             }
             // `Path.home() / "x"` is a path as `Path("x")` is.
@@ -271,7 +278,7 @@ impl Names {
                 }
                 _ => return None,
             },
-            "str" => Value::Text(text(0)?),
+            "str" | "compile" => Value::Text(text(0)?),
             "list" | "tuple" => Value::List(argument(0)?.items()),
             "reversed" => Value::List(argument(0)?.items().into_iter().rev().collect()),
             "bytes" | "bytearray" => match argument(0)? {

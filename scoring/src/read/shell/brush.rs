@@ -56,7 +56,8 @@ fn nested(text: &str) -> usize {
     let keywords = text
         .split(|letter: char| letter.is_whitespace() || letter == ';')
         .filter(|word| matches!(*word, "if" | "while" | "until" | "for" | "case" | "!" | "select"));
-    most.max(keywords.count().saturating_sub(OPEN))
+    let sums = text.matches("$[").count();
+    most.max(sums).max(keywords.count().saturating_sub(OPEN))
 }
 
 struct Reader<'n> {
@@ -164,6 +165,8 @@ impl Reader<'_> {
             }
             CompoundCommand::CaseClause(clause) => {
                 words.push(self.word(&clause.value.value)?);
+                let patterns = clause.cases.iter().flat_map(|case| &case.patterns);
+                words.push(Word(self.asides(patterns.map(|pattern| pattern.value.as_str()), false)?));
                 clause
                     .cases
                     .iter()
@@ -282,7 +285,9 @@ impl Reader<'_> {
                     ast::AssignmentValue::Scalar(word) => self.word(&word.value)?,
                     ast::AssignmentValue::Array(words) => {
                         let mut pieces = Vec::new();
-                        for (index, (_, word)) in words.iter().enumerate() {
+                        for (index, (place, word)) in words.iter().enumerate() {
+                            pieces
+                                .extend(self.asides(place.iter().map(|place| place.value.as_str()), false)?);
                             let word = self.word(&word.value)?;
                             if let ast::AssignmentName::VariableName(name) = &assignment.name {
                                 simple.assigns.push((format!("{name}[{index}]"), word.clone()));
@@ -296,9 +301,8 @@ impl Reader<'_> {
                 let name = match &assignment.name {
                     ast::AssignmentName::VariableName(name) => name.clone(),
                     ast::AssignmentName::ArrayElementName(name, index) => {
-                        if runs(index) {
-                            simple.assigns.push((format!("{name}[]"), self.word(index)?));
-                        }
+                        let aside = self.asides(std::iter::once(index.as_str()), false)?;
+                        simple.assigns.push((format!("{name}[]"), Word(aside)));
                         format!("{name}[{index}]")
                     }
                 };
@@ -347,36 +351,45 @@ impl Reader<'_> {
         }
     }
 
+    /// What a shell expands on the way, whatever becomes of the value: indices, patterns, offsets, messages.
+    fn asides<'t>(&mut self, texts: impl Iterator<Item = &'t str>, quoted: bool) -> Read<Vec<Piece>> {
+        texts.filter(|text| runs(text)).map(|text| Ok(Piece::Aside(self.inner(text, quoted)?))).collect()
+    }
+
+    /// A word inside an expansion, where the parser takes `<(cmd)` for letters. Between double quotes single ones
+    /// quote nothing.
+    fn inner(&mut self, raw: &str, quoted: bool) -> Read<Word> {
+        if !runs(raw) {
+            return self.word(raw);
+        }
+        let raw = raw.replace("<(", "$(").replace(">(", "$(");
+        self.word(&if quoted { raw.replace('\'', "") } else { raw })
+    }
+
     fn variable(&mut self, expansion: &ParameterExpr, quoted: bool) -> Read<Vec<Piece>> {
         use ParameterExpr::{
             AssignDefaultValues, IndicateErrorIfNullOrUnset, Parameter, UseAlternativeValue, UseDefaultValues,
         };
+        let mut read = self.asides(beside(expansion).into_iter(), quoted)?;
         match expansion {
-            // The index is expanded whatever the name holds.
-            Parameter {
-                parameter: brush_parser::word::Parameter::NamedWithIndex { name, index },
-                indirect: false,
-            } if runs(index) => Ok(vec![Piece::Variable {
-                name: format!("{name}[]"),
-                fallback: Some(self.word(index)?),
-                change: None,
-                quoted,
-            }]),
             Parameter { parameter, indirect } => {
-                Ok(vec![named(parameter, None, indirect.then_some(Change::Follow), quoted)])
+                read.push(named(parameter, None, indirect.then_some(Change::Follow), quoted));
             }
-            IndicateErrorIfNullOrUnset { parameter, .. } => Ok(vec![named(parameter, None, None, quoted)]),
+            IndicateErrorIfNullOrUnset { parameter, .. } => read.push(named(parameter, None, None, quoted)),
             UseDefaultValues { parameter, indirect: false, default_value, .. }
             | AssignDefaultValues { parameter, indirect: false, default_value, .. } => {
-                let fallback = default_value.as_deref().map(|raw| self.word(raw)).transpose()?;
-                Ok(vec![named(parameter, fallback, None, quoted)])
+                let fallback = default_value.as_deref().map(|raw| self.inner(raw, quoted)).transpose()?;
+                read.push(named(parameter, fallback, None, quoted));
             }
-            UseAlternativeValue { alternative_value: Some(raw), .. } => Ok(self.word(raw)?.0),
-            other => Ok(vec![match changed(other) {
+            UseAlternativeValue { alternative_value: Some(raw), .. } => {
+                read.extend(self.inner(raw, quoted)?.0)
+            }
+            other => read.push(match changed(other) {
                 Some((parameter, change)) => named(parameter, None, Some(change), quoted),
                 None => Piece::Unknown,
-            }]),
+            }),
         }
+        Ok(read)
     }
 
     fn pieces(&mut self, pieces: &[WordPieceWithSource], quoted: bool) -> Read<Vec<Piece>> {
@@ -407,18 +420,49 @@ impl Reader<'_> {
                     read.push(Piece::Text(if text == "\n" { String::new() } else { text.to_owned() }));
                 }
                 WordPiece::ArithmeticExpression(expression) => {
-                    read.extend(
-                        self.word(&expression.value)?
-                            .0
-                            .into_iter()
-                            .filter(|piece| matches!(piece, Piece::Command { .. })),
-                    );
+                    read.push(Piece::Aside(self.word(&expression.value)?));
                     read.push(Piece::Unknown);
                 }
             }
         }
         Ok(read)
     }
+}
+
+/// The texts in an expansion that are expanded beside its value. What stands in for a missing value is read as one.
+fn beside(expansion: &ParameterExpr) -> Vec<&str> {
+    use ParameterExpr as Expr;
+    let (parameter, texts): (&Parameter, [Option<&str>; 2]) = match expansion {
+        Expr::Parameter { parameter, .. }
+        | Expr::UseDefaultValues { parameter, indirect: false, .. }
+        | Expr::AssignDefaultValues { parameter, indirect: false, .. }
+        | Expr::UseAlternativeValue { parameter, .. }
+        | Expr::ParameterLength { parameter, .. }
+        | Expr::Transform { parameter, .. } => (parameter, [None, None]),
+        Expr::UseDefaultValues { parameter, default_value: text, .. }
+        | Expr::AssignDefaultValues { parameter, default_value: text, .. }
+        | Expr::IndicateErrorIfNullOrUnset { parameter, error_message: text, .. }
+        | Expr::RemoveSmallestSuffixPattern { parameter, pattern: text, .. }
+        | Expr::RemoveLargestSuffixPattern { parameter, pattern: text, .. }
+        | Expr::RemoveSmallestPrefixPattern { parameter, pattern: text, .. }
+        | Expr::RemoveLargestPrefixPattern { parameter, pattern: text, .. }
+        | Expr::UppercaseFirstChar { parameter, pattern: text, .. }
+        | Expr::UppercasePattern { parameter, pattern: text, .. }
+        | Expr::LowercaseFirstChar { parameter, pattern: text, .. }
+        | Expr::LowercasePattern { parameter, pattern: text, .. } => (parameter, [text.as_deref(), None]),
+        Expr::ReplaceSubstring { parameter, pattern, replacement, .. } => {
+            (parameter, [Some(pattern), replacement.as_deref()])
+        }
+        Expr::Substring { parameter, offset, length, .. } => {
+            (parameter, [Some(&offset.value), length.as_ref().map(|length| length.value.as_str())])
+        }
+        Expr::VariableNames { .. } | Expr::MemberKeys { .. } => return Vec::new(),
+    };
+    let index = match parameter {
+        Parameter::NamedWithIndex { index, .. } => Some(index.as_str()),
+        _ => None,
+    };
+    index.into_iter().chain(texts.into_iter().flatten()).collect()
 }
 
 /// What an expansion makes of a value; `None` where only running it tells.
@@ -469,9 +513,8 @@ fn changed(expansion: &ParameterExpr) -> Option<(&Parameter, Change)> {
             ParameterTransformOp::CapitalizeInitial => (parameter, Change::Upper { all: false }),
             ParameterTransformOp::ToUpperCase => (parameter, Change::Upper { all: true }),
             ParameterTransformOp::ToLowerCase => (parameter, Change::Lower { all: true }),
-            ParameterTransformOp::ExpandEscapeSequences | ParameterTransformOp::PromptExpand => {
-                (parameter, Change::Unescape)
-            }
+            ParameterTransformOp::ExpandEscapeSequences => (parameter, Change::Unescape),
+            ParameterTransformOp::PromptExpand => (parameter, Change::Prompt),
             _ => return None,
         },
         _ => return None,
@@ -499,9 +542,9 @@ fn appended(name: &str, added: &ast::AssignmentValue, value: Word) -> Word {
     Word(std::iter::once(held).chain(apart).chain(value.0).collect())
 }
 
-/// Whether an index holds a command.
-fn runs(index: &str) -> bool {
-    index.contains("$(") || index.contains('`')
+/// Whether a text holds a command.
+pub(super) fn runs(text: &str) -> bool {
+    text.contains("$(") || text.contains('`') || text.contains("<(") || text.contains(">(")
 }
 
 fn number_of(number: Option<&i32>) -> u32 {

@@ -44,6 +44,7 @@ impl<'r> Walk<'_, 'r> {
             self.calling.pop();
             return output;
         }
+        self.options(&name, rest);
         let wrappers = self.rules.programs.wrappers.get(&name);
         for (rule, wrapper) in wrappers.into_iter().flatten().map(AsRef::as_ref) {
             let privileged = self.privileged;
@@ -108,6 +109,7 @@ impl<'r> Walk<'_, 'r> {
             "dd" => {
                 let target = args.iter().find_map(|arg| arg.text.strip_prefix("of=")).map(str::to_owned);
                 if let Some(target) = target {
+                    self.writes(&Arg::word(&target));
                     self.remember(&target, input);
                 }
             }
@@ -178,6 +180,7 @@ impl<'r> Walk<'_, 'r> {
 
         let asked = |word: &&str| QUIET.contains(word) || (*word == "--version" && operands.is_empty());
         self.settles(name, args, &operands, &input);
+        self.filter(name, args, &operands);
         let quiet = match interpreter {
             None | Some(Language::Sql) => words.iter().take_while(|word| **word != "--").any(asked),
             // `bash -n` reads and runs nothing.
@@ -195,6 +198,7 @@ impl<'r> Walk<'_, 'r> {
             && let Some(output) = self.interpreter(&specs, language, args, &operands, &input)
         {
             let spoke = self.subs(&specs, &plain, &words, &operands);
+            self.guarded(args);
             if let Some(kind) = spoke.files {
                 self.operands(kind, &words, &operands);
             }
@@ -234,15 +238,7 @@ impl<'r> Walk<'_, 'r> {
             }
         }
         if natures.is_empty() && !says && !looks {
-            for arg in args {
-                // `text/plain:/etc/shadow`, `file:///etc/shadow`, `--input=/etc/shadow`.
-                let value = arg.text.split_once("file://").map_or(arg.text.as_str(), |(_, path)| path);
-                let value = value.split_once([':', '=']).map_or(value, |(_, value)| value);
-                let path = value.trim_start_matches('@');
-                if path.starts_with(['/', '~', '.']) && path::is_guarded(path, self.context, self.rules) {
-                    self.touch(path, Use::Read);
-                }
-            }
+            self.guarded(args);
         }
         if specs.iter().any(|spec| spec.installs)
             && operands.iter().any(|arg| arg.flow.network || self.is_fetched(&arg.text))
@@ -259,6 +255,15 @@ impl<'r> Walk<'_, 'r> {
             }
         }
         output
+    }
+
+    /// Files nobody names by chance: `UNIX-CONNECT:/x`, `--socket=/x`, `@/x`.
+    fn guarded(&mut self, args: &[Arg]) {
+        for part in args.iter().flat_map(|arg| arg.text.split(['@', ':', '=', ','])) {
+            if part.starts_with(['/', '~', '.']) && path::is_guarded(part, self.context, self.rules) {
+                self.touch(part, Use::Read);
+            }
+        }
     }
 
     /// Adds what the program's rules say of these words.

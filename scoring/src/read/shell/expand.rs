@@ -2,7 +2,7 @@
 
 use super::syntax::{Change, Piece, Script, Word};
 use super::{Arg, Flow, Walk, brush};
-use crate::rules::glob;
+use crate::rules::{Signal, glob};
 
 /// Bytes of a value that patterns are tried on: each try costs its length.
 const LONGEST: usize = 1_024;
@@ -66,6 +66,10 @@ impl Walk<'_, '_> {
                     self.aside(script, &feeding);
                     (Arg { pipe: true, ..Arg::word(PIPE) }, true)
                 }
+                Piece::Aside(word) => {
+                    self.whole(word);
+                    continue;
+                }
                 Piece::Unknown => (Arg::default(), true),
             };
             if quoted || !split {
@@ -126,11 +130,22 @@ impl Walk<'_, '_> {
         self.variables.get(list)?.as_deref()?.split_whitespace().nth(index.parse().ok()?)
     }
 
-    fn changed(&self, value: Arg, change: Option<&Change>) -> Arg {
+    fn changed(&mut self, value: Arg, change: Option<&Change>) -> Arg {
         let Some(change) = change else { return value };
         let text = match change {
+            Change::Prompt if value.known => {
+                self.prompt(&value.text);
+                None
+            }
+            Change::Prompt => {
+                self.signal(Signal::ShellDynamicCommand);
+                None
+            }
             _ if !value.known => None,
-            Change::Follow => return self.variable(&value.text, None),
+            Change::Follow => {
+                self.subscript(&value.text);
+                return self.variable(&value.text, None);
+            }
             change => apply(change, &value.text),
         };
         match text {
@@ -183,7 +198,7 @@ fn apply(change: &Change, value: &str) -> Option<String> {
         Change::Upper { all: false } => first(value, |letter| letter.to_uppercase().collect()),
         Change::Lower { all: false } => first(value, |letter| letter.to_lowercase().collect()),
         Change::Unescape => brush::ansi(value),
-        Change::Follow => return None,
+        Change::Follow | Change::Prompt => return None,
     })
 }
 
@@ -193,7 +208,7 @@ fn first(value: &str, change: impl Fn(char) -> String) -> String {
 }
 
 /// Variables whose value is the same everywhere, as far as paths are judged.
-const KNOWN: [(&str, &str); 16] = [
+const KNOWN: [(&str, &str); 17] = [
     ("HOME", "~"),
     ("PWD", "."),
     ("TMPDIR", "/tmp"),
@@ -210,6 +225,7 @@ const KNOWN: [(&str, &str); 16] = [
     ("GNUPGHOME", "~/.gnupg"),
     ("KUBECONFIG", "~/.kube/config"),
     ("HISTFILE", "~/.bash_history"),
+    ("HERMA_DATA_DIR", "~/.local/share/herma"),
 ];
 
 /// What a pipe is called when a word names it.

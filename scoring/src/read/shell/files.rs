@@ -151,7 +151,7 @@ impl Walk<'_, '_> {
             self.written.insert(target.clone(), held);
         }
         let name = from.text.rsplit('/').next().unwrap_or_default();
-        if from.text.contains("bin/") && self.rules.programs.knows(name) {
+        if (from.text.contains("bin/") || name == "herma") && self.rules.programs.knows(name) {
             self.named.insert(target, name.to_owned());
         }
     }

@@ -17,7 +17,9 @@ mod command;
 mod disguise;
 mod expand;
 mod files;
+mod filters;
 mod interpreter;
+mod options;
 #[cfg(test)]
 mod second_opinion;
 mod spoken;
@@ -332,6 +334,10 @@ impl<'w, 'r> Walk<'w, 'r> {
             let value = self.expand(word);
             let known = value.iter().all(|arg| arg.known);
             let text = value.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(" ");
+            if matches!(name.as_str(), "PATH" | "LD_LIBRARY_PATH") {
+                // What it starts with is found first, whatever follows.
+                self.subs(&self.rules.programs.of("export"), &[], &[&format!("{name}={text}")], &[]);
+            }
             self.assigned(name, known.then_some(&text));
             self.comes(name, &value);
             self.variables.insert(name.clone(), known.then_some(text));
@@ -364,10 +370,13 @@ impl<'w, 'r> Walk<'w, 'r> {
     /// Settings that make an innocent program run something else.
     fn assigned(&mut self, name: &str, value: Option<&String>) {
         let setting = format!("{name}=");
-        if matches!(name, "PS0" | "PS1" | "PS2" | "PS4") {
-            // Prompts are expanded when they are shown.
-            if let Some(value) = value.filter(|value| value.contains("$(") || value.contains('`')) {
-                self.text(&format!(": <<PROMPT\n{value}\nPROMPT\n"), Flow::default());
+        if let Some(value) = value {
+            if matches!(name, "PS0" | "PS1" | "PS2" | "PS4") {
+                self.prompt(value);
+            }
+            // A sum, a test or a name that is looked up through it expands the index.
+            if value.contains('[') {
+                self.attempt(|walk| walk.subscript(value));
             }
         }
         if let Some(rule) = self.rules.programs.verb(&setting) {
@@ -380,10 +389,17 @@ impl<'w, 'r> Walk<'w, 'r> {
         }
     }
 
+    /// A prompt is expanded when it is shown.
+    fn prompt(&mut self, text: &str) {
+        if brush::runs(text) {
+            self.text(&format!(": <<PROMPT\n{text}\nPROMPT\n"), Flow::default());
+        }
+    }
+
     /// `x[$(cmd)]` given to a command that takes a name: what stands between the brackets is run.
     fn subscript(&mut self, text: &str) {
         let inner = text.split_once('[').and_then(|(_, rest)| rest.rsplit_once(']'));
-        if let Some((inner, _)) = inner.filter(|(inner, _)| inner.contains("$(") || inner.contains('`')) {
+        if let Some((inner, _)) = inner.filter(|(inner, _)| brush::runs(inner)) {
             self.text(&format!(": {inner}"), Flow::default());
         }
     }
@@ -401,7 +417,7 @@ impl<'w, 'r> Walk<'w, 'r> {
                 if self.depth >= DEPTH {
                     self.signal(Signal::ShellTooLarge);
                 } else {
-                    code::read(text, &self.at, self.context, self.rules, self.findings);
+                    code::read(text, false, &self.at, self.context, self.rules, self.findings);
                 }
                 Flow { printed: true, literal: None, ..input }
             }

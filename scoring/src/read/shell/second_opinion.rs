@@ -93,7 +93,7 @@ fn inner(word: &Word, found: &mut BTreeSet<String>) {
             Piece::Command { script, .. } | Piece::Process(script) | Piece::Sink(script) => {
                 heads(script, found)
             }
-            Piece::Variable { fallback: Some(word), .. } => inner(word, found),
+            Piece::Variable { fallback: Some(word), .. } | Piece::Aside(word) => inner(word, found),
             _ => {}
         }
     }

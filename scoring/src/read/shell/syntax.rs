@@ -71,6 +71,8 @@ pub(crate) enum Piece {
     Process(Script),
     /// `>(…)`: a pipe into the script.
     Sink(Script),
+    /// Expanded on the way, its value used elsewhere: an index, a pattern, a sum.
+    Aside(Word),
     /// Known only when it runs.
     Unknown,
 }
@@ -110,6 +112,8 @@ pub(crate) enum Change {
     },
     /// `${x@E}`
     Unescape,
+    /// `${x@P}`: the value is expanded as a prompt, its commands are run.
+    Prompt,
     /// `${!x}`: the value names another variable.
     Follow,
 }
