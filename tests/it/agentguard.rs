@@ -19,7 +19,8 @@ const AGENT: &str = "\n[[agent]]\nname = \"fleet-7\"\ntoken_sha256 = \"TOKEN\"\n
 
 async fn house(rules: &str) -> House {
     let agent = AGENT.replace("TOKEN", &herma::call::Digest::of(b"tok_123").to_string());
-    Plan::default().rules(&format!("{rules}{ON}{agent}")).open().await
+    // Some plugins send no token.
+    Plan::listening("anonymous = true\n").rules(&format!("{rules}{ON}{agent}")).open().await
 }
 
 fn question(tool: &str, arguments: &Value, session: &str, call: &str) -> Value {

@@ -121,7 +121,8 @@ async fn an_agent_that_asks_without_end_fills_its_own_places_and_nobody_elses() 
         "[[agent]]\nname = \"flood\"\ntoken_sha256 = \"{}\"\n",
         HEXLOWER.encode(&Sha256::digest(TOKEN))
     );
-    let house = Plan::default().url("x", &upstream.url).rules(RULES).rules(&agent).open().await;
+    let plan = Plan::listening("anonymous = true\n");
+    let house = plan.url("x", &upstream.url).rules(RULES).rules(&agent).open().await;
     let log = upstream.answer_everything();
     let flood = house.endpoint("x").with("x-herma-token", TOKEN);
     // One session's places; the answers keep their clients waiting.
