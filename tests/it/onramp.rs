@@ -68,7 +68,7 @@ async fn what_watching_saw_is_reported_and_one_command_makes_it_count() {
     let text = said(&house, &["report", "--since", "1h"]).await;
     assert!(text.starts_with("4 calls in 1 sessions"), "{text}");
     assert!(text.contains("herma enforce"), "{text}");
-    house.recorded("\"settled\"", 1).await;
+    house.recorded("\"outcome\"", 1).await;
     assert!(said(&house, &["warrant", "learn"]).await.contains("herma warrant mint"));
 
     let file = house.path().join("herma.toml");

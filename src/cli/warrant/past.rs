@@ -39,7 +39,8 @@ pub(super) fn read(data_dir: &Path, since: &str) -> anyhow::Result<History> {
     for line in Reader::open(&data_dir.join(LEDGER))? {
         let Ok(record) = Record::parse(&line?.bytes) else { continue };
         let call = record.call.as_deref().unwrap_or_default();
-        if record.step == "settled" {
+        // How a call went stands beside how it was routed where both were written at once.
+        if record.step == "settled" || record.detail.get("outcome").is_some() {
             history.ran.insert(call.to_owned());
         }
         if record.step != "routed" || record.at < from {

@@ -92,7 +92,7 @@ fn a_page_says_who_may_decide_and_when_nobody_may() {
         let document = render(&sample.frame(), &super::Page::Hold(Box::new(view)));
         document.split_once("Who may say</dt><dd>").unwrap().1.split_once(", by").unwrap().0.to_owned()
     };
-    assert_eq!(said(None), "anybody signed in");
+    assert_eq!(said(None), "anybody who is paired");
     assert_eq!(said(Some(&["ada", "ben"])), "ada, ben");
     assert_eq!(said(Some(&[])), "nobody until somebody is named in the configuration");
 }
