@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::{Request, Response, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -23,6 +23,8 @@ use tower_service::Service;
 /// Connections to one place that are kept although nobody uses them, and for how long.
 const RESTING: usize = 256;
 const REST: Duration = Duration::from_secs(90);
+/// So long before the other side wants to close one, it is used no more: a call on its way then would be lost.
+const MARGIN: Duration = Duration::from_secs(1);
 
 type Connector = HttpsConnector<HttpConnector>;
 type Connection = SendRequest<Full<Bytes>>;
@@ -39,7 +41,7 @@ pub struct Way {
     connector: Connector,
     place: Uri,
     host: HeaderValue,
-    /// Those that rest, the last used last.
+    /// Those that rest, the last used last, and until when they may be used.
     resting: Mutex<VecDeque<(Connection, Instant)>>,
 }
 
@@ -134,7 +136,8 @@ impl Way {
             };
             match connection.try_send_request(request).await {
                 Ok(response) => {
-                    return Ok(response.map(|body| Answer::new(body, Arc::clone(self), connection)));
+                    let rest = rest(response.headers());
+                    return Ok(response.map(|body| Answer::new(body, Arc::clone(self), connection, rest)));
                 }
                 // The other side had closed it while it rested: nothing of the request has left.
                 Err(mut error) => match error.take_message().filter(|_| !is_new) {
@@ -159,35 +162,42 @@ impl Way {
     /// The one that was used last is the likeliest to be open still.
     fn wake(&self) -> Option<Connection> {
         let mut resting = self.resting.lock();
-        let is_over = |(connection, since): &mut (Connection, Instant)| {
-            connection.is_closed() || since.elapsed() > REST
-        };
+        let now = Instant::now();
+        let is_over =
+            |(connection, until): &mut (Connection, Instant)| connection.is_closed() || now >= *until;
         while resting.pop_back_if(is_over).is_some() {}
         // One that was given back this moment may not have noticed yet.
-        let ready = resting.iter().rposition(|(connection, _)| connection.is_ready())?;
+        let ready = resting.iter().rposition(|(connection, until)| connection.is_ready() && now < *until)?;
         resting.remove(ready).map(|(connection, _)| connection)
     }
 
-    fn rest(&self, connection: Connection) {
+    fn rest(&self, connection: Connection, rest: Duration) {
         let mut resting = self.resting.lock();
         let (now, full) = (Instant::now(), resting.len() >= RESTING);
-        if full || resting.front().is_some_and(|(_, since)| now.duration_since(*since) > REST) {
+        if full || resting.front().is_some_and(|(_, until)| now >= *until) {
             resting.pop_front();
         }
-        resting.push_back((connection, now));
+        resting.push_back((connection, now + rest));
     }
+}
+
+/// How long a connection may rest, by what its other side says of itself.
+fn rest(headers: &HeaderMap) -> Duration {
+    let said = headers.get("keep-alive").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let seconds = said.split(',').find_map(|part| part.trim().strip_prefix("timeout=")?.parse().ok());
+    seconds.map_or(REST, |seconds| Duration::from_secs(seconds).saturating_sub(MARGIN).min(REST))
 }
 
 /// The body of an answer. Its connection is free for others once all of it is read.
 #[derive(Debug)]
 pub struct Answer {
     body: Incoming,
-    lent: Option<(Arc<Way>, Connection)>,
+    lent: Option<(Arc<Way>, Connection, Duration)>,
 }
 
 impl Answer {
-    fn new(body: Incoming, way: Arc<Way>, connection: Connection) -> Self {
-        let mut answer = Self { body, lent: Some((way, connection)) };
+    fn new(body: Incoming, way: Arc<Way>, connection: Connection, rest: Duration) -> Self {
+        let mut answer = Self { body, lent: Some((way, connection, rest)) };
         if answer.body.is_end_stream() {
             answer.give_back();
         }
@@ -195,8 +205,8 @@ impl Answer {
     }
 
     fn give_back(&mut self) {
-        if let Some((way, connection)) = self.lent.take() {
-            way.rest(connection);
+        if let Some((way, connection, rest)) = self.lent.take() {
+            way.rest(connection, rest);
         }
     }
 }
@@ -234,4 +244,52 @@ pub fn cause(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Asks twice, one after the other; gives how many connections that took.
+    async fn connections(header: &'static str) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: Uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let accepted = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&accepted);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                *count.lock() += 1;
+                tokio::spawn(async move {
+                    let mut request = [0; 4096];
+                    while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                        let answer = format!("HTTP/1.1 200 OK\r\n{header}content-length: 2\r\n\r\nok");
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        let pool = Pool::new(false);
+        for _ in 0..2 {
+            let request = Request::get(url.clone()).body(Full::default()).unwrap();
+            let answer = pool.request(request).await.unwrap().collect().await.unwrap();
+            assert_eq!(answer.to_bytes(), "ok");
+            // The connection's own task takes note that it is free.
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let accepted = *accepted.lock();
+        accepted
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_and_not_when_its_server_is_about_to_close_it() {
+        assert_eq!(connections("").await, 1);
+        assert_eq!(connections("keep-alive: max=100, timeout=30\r\n").await, 1);
+        assert_eq!(connections("keep-alive: timeout=1\r\n").await, 2);
+    }
 }
