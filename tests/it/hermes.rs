@@ -95,6 +95,11 @@ impl Scene {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
+    /// What Hermes wrote for itself.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.home().join("logs/agent.log")).unwrap_or_default()
+    }
+
     /// What came back to the model from each call, by its id.
     fn result(&self, call: &str) -> String {
         let log = std::fs::read_to_string(self.dir.path().join("model.jsonl")).unwrap_or_default();
@@ -225,7 +230,7 @@ async fn every_call_of_a_days_work_is_seen_judged_and_settled() {
     let served = tempfile::tempdir().unwrap();
     let scene = Scene::with(house, scripts, &files(served.path())).await;
     let said = scene.run("do a day's work").await;
-    assert!(said.contains("a day's work"), "{said}");
+    assert!(said.contains("a day's work"), "{said}{}", scene.log());
 
     assert!(scene.result("call_main-0_0").contains("first"));
     assert!(scene.result("call_main-3_0").contains("three"));
