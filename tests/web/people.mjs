@@ -67,7 +67,8 @@ export default async function people(house) {
   await clear(ada, "it is over");
   await house.said("ben must decide", ada);
   await assert.rejects(house.cli("crisis", "clear", "local", "--reason", "it is over"), /ben must decide/);
-  await assert.rejects(house.cli("holds", "approve", crisis.id), /ben must decide/);
+  const { typed } = await house.hold(crisis.id);
+  await assert.rejects(house.cli("holds", "approve", crisis.id, "--yes-irreversible", typed), /ben must decide/);
   assert.equal((await house.hold(crisis.id)).state, "pending");
   assert.equal(house.server.ran.length, 1);
 
