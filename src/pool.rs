@@ -282,8 +282,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         }
-        let accepted = *accepted.lock();
-        accepted
+        *accepted.lock()
     }
 
     #[tokio::test]

@@ -73,6 +73,9 @@ fn where_files_count_as_scratch_the_demo_goes_elsewhere_or_says_so() {
     assert!(wrong.contains("lie where files count as scratch"), "{wrong}");
     assert_eq!(scratch.path().read_dir().unwrap().count(), 0);
     assert_eq!(home.path().read_dir().unwrap().count(), 0);
+    // As on a newcomer's machine: what Herma keeps itself nobody edits unasked.
+    let usual = demo(&home.path().join(".local/share"));
+    assert!(usual.status.success(), "{}", String::from_utf8_lossy(&usual.stderr));
 }
 
 #[test]

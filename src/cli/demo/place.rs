@@ -56,22 +56,24 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// In `home`, or among the user's data where that lies among temporary files: those count as scratch, which
-    /// anybody may delete unasked.
+    /// In `home` or beside it, or by the user's data where that lies among temporary files: those count as scratch,
+    /// which anybody may delete unasked. And what Herma keeps itself nobody may edit unasked.
     pub(super) fn make(home: &Path, keep: bool) -> anyhow::Result<Self> {
         let rules = Rules::shipped()?;
+        let mut random = [0u8; 5];
+        getrandom::fill(&mut random)?;
+        let name = data_encoding::BASE32_NOPAD.encode(&random).to_lowercase();
         let homes = [std::path::absolute(home)?, own_data_dir()?];
-        let Some(home) = homes.iter().find(|home| is_of_worth(home, &rules)) else {
+        let roots = homes.iter().flat_map(|home| {
+            [home.join(format!("demo-{name}")), home.with_file_name(format!("herma-demo-{name}"))]
+        });
+        let Some(root) = roots.into_iter().find(|root| is_fit(root, &rules)) else {
             let [given, own] = homes.map(|home| home.display().to_string());
             bail!(
                 "{given} and {own} lie where files count as scratch, and deleting those is never held: name another --data-dir"
             );
         };
-        let mut random = [0u8; 5];
-        getrandom::fill(&mut random)?;
-        let name = data_encoding::BASE32_NOPAD.encode(&random).to_lowercase();
-        let first = !home.exists();
-        let root = home.join(format!("demo-{name}"));
+        let first = root.parent().is_some_and(|home| !home.exists());
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -111,12 +113,17 @@ impl Place {
     }
 }
 
-/// Whether deleting what lies below `home` would be held.
-fn is_of_worth(home: &Path, rules: &Rules) -> bool {
-    let (arguments, cwd) = (json!({ "command": DELETION }), home.join("demo").display().to_string());
-    let call = Call { kind: Kind::Tool, server: "demo", tool: "run_command", arguments: &arguments };
-    let context = Context { cwd: Some(&cwd), ..Context::default() };
-    assess(&call, &context, rules).class == SideEffect::Critical
+/// Whether deleting what lies in a project there would be held, and changing a file of it would not.
+fn is_fit(root: &Path, rules: &Rules) -> bool {
+    let project = root.join("project");
+    let (cwd, file) = (project.display().to_string(), project.join("package.json").display().to_string());
+    let is_critical = |tool: &str, arguments: serde_json::Value| {
+        let call = Call { kind: Kind::Tool, server: "demo", tool, arguments: &arguments };
+        let context = Context { cwd: Some(&cwd), ..Context::default() };
+        assess(&call, &context, rules).class == SideEffect::Critical
+    };
+    is_critical("run_command", json!({ "command": DELETION }))
+        && !is_critical("edit_file", json!({ "path": file, "edits": [] }))
 }
 
 impl Drop for Place {
